@@ -1,0 +1,119 @@
+package pki
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"math/big"
+
+	"github.com/signet-project/signet/protocol"
+)
+
+// ErrSignature says that a signature was not made over the message with the
+// certificate's key.
+var ErrSignature = errors.New("signature does not verify with the signing certificate's key")
+
+// Verify checks a signature over a message. The algorithm follows from the key
+// alone: RSASSA-PSS with a salt as long as the hash, or ECDSA as r‖s of fixed
+// length. Errors are ErrSignature, or one that says the key is not supported.
+func Verify(cert *x509.Certificate, message, signature []byte) error {
+	return verify(cert, message, signature, rsa.PSSSaltLengthEqualsHash)
+}
+
+// VerifyAnySalt is Verify for JWS envelopes, whose RSASSA-PSS salt may have any
+// length.
+func VerifyAnySalt(cert *x509.Certificate, message, signature []byte) error {
+	return verify(cert, message, signature, rsa.PSSSaltLengthAuto)
+}
+
+func verify(cert *x509.Certificate, message, signature []byte, saltLength int) error {
+	suite, err := protocol.SuiteForKey(cert.PublicKey)
+	if err != nil {
+		return err
+	}
+	if len(signature) != suite.SignatureSize() {
+		return fmt.Errorf("%w: it has %d bytes where %d belong", ErrSignature, len(signature), suite.SignatureSize())
+	}
+	var buffer [sha512.Size]byte
+	hashed := digest(buffer[:0], suite.CryptoHash, message)
+	valid := false
+	switch key := cert.PublicKey.(type) {
+	case *rsa.PublicKey:
+		valid = rsa.VerifyPSS(key, suite.CryptoHash, hashed, signature, &rsa.PSSOptions{SaltLength: saltLength}) == nil
+	case *ecdsa.PublicKey:
+		half := len(signature) / 2
+		r, s := new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])
+		valid = ecdsa.Verify(key, hashed, r, s)
+	}
+	if !valid {
+		return ErrSignature
+	}
+	return nil
+}
+
+// digest appends the hash of a message to out.
+func digest(out []byte, hash crypto.Hash, message []byte) []byte {
+	switch hash {
+	case crypto.SHA384:
+		sum := sha512.Sum384(message)
+		return append(out, sum[:]...)
+	case crypto.SHA512:
+		sum := sha512.Sum512(message)
+		return append(out, sum[:]...)
+	default:
+		sum := sha256.Sum256(message)
+		return append(out, sum[:]...)
+	}
+}
+
+// Sign signs a message with the algorithm that the key selects: RSASSA-PSS with
+// a salt as long as the hash, or ECDSA as r‖s of fixed length. The error says
+// that the key is not supported, or what the key itself reports.
+func Sign(key crypto.Signer, message []byte) ([]byte, error) {
+	suite, err := protocol.SuiteForKey(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	hashed := digest(nil, suite.CryptoHash, message)
+	if suite.RSA() {
+		return key.Sign(rand.Reader, hashed, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: suite.CryptoHash})
+	}
+	der, err := key.Sign(rand.Reader, hashed, suite.CryptoHash)
+	if err != nil {
+		return nil, err
+	}
+	return fixedLength(der, suite.SignatureSize())
+}
+
+// fixedLength turns an ECDSA signature in DER into r‖s of size bytes.
+func fixedLength(der []byte, size int) ([]byte, error) {
+	var sig struct{ R, S *big.Int }
+	rest, err := asn1.Unmarshal(der, &sig)
+	if err != nil || len(rest) > 0 || sig.R.Sign() <= 0 || sig.S.Sign() <= 0 || sig.R.BitLen() > size*4 || sig.S.BitLen() > size*4 {
+		return nil, errors.New("the key returned a malformed ecdsa signature")
+	}
+	out := make([]byte, size)
+	sig.R.FillBytes(out[:size/2])
+	sig.S.FillBytes(out[size/2:])
+	return out, nil
+}
+
+// CheckKeyPair checks that a private key is that of a signing certificate, and
+// that the key is one of the supported sizes.
+func CheckKeyPair(key crypto.Signer, leaf *x509.Certificate) error {
+	if _, err := protocol.SuiteForKey(key.Public()); err != nil {
+		return err
+	}
+	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(leaf.PublicKey) {
+		return fmt.Errorf("the private key does not belong to the certificate with subject %q: pass the key and the certificate chain that belong together", DisplayName(leaf.RawSubject))
+	}
+	return nil
+}
