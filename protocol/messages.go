@@ -118,7 +118,7 @@ type GenerateEnvelopeRequest struct {
 	// Payload is the JSON payload of the envelope.
 	Payload []byte `json:"payload"`
 	// ExpiryDurationInSeconds is counted from signing time; 0 means no expiry.
-	ExpiryDurationInSeconds uint64            `json:"expiryDurationInSeconds,omitempty"`
+	ExpiryDurationInSeconds uint64            `json:"expiryDurationInSeconds,omitzero"`
 	PluginConfig            map[string]string `json:"pluginConfig,omitempty"`
 }
 
