@@ -1,0 +1,76 @@
+package config
+
+import (
+	"path/filepath"
+)
+
+// Dirs are the directories of a host (KEY-01..04).
+type Dirs struct {
+	// Config holds policies, trust stores, the key list and settings.
+	Config string
+	// Libexec holds the plugins directory.
+	Libexec string
+	// Cache holds what can be fetched again.
+	Cache string
+}
+
+// app is the name of the directories, shared with the notation CLI.
+const app = "notation"
+
+// DirsFrom finds the directories of a user. getenv looks up environment
+// variables; goos is runtime.GOOS; home is the user's home directory, or empty
+// when it is not known.
+func DirsFrom(getenv func(string) string, goos, home string) Dirs {
+	dirs := Dirs{Config: configDir(getenv, goos, home), Cache: cacheDir(getenv, goos, home)}
+	if dir := getenv("NOTATION_CONFIG"); dir != "" {
+		dirs.Config = dir
+	}
+	if dir := getenv("NOTATION_CACHE"); dir != "" {
+		dirs.Cache = dir
+	}
+	dirs.Libexec = dirs.Config
+	if dir := getenv("NOTATION_LIBEXEC"); dir != "" {
+		dirs.Libexec = dir
+	}
+	return dirs
+}
+
+func configDir(getenv func(string) string, goos, home string) string {
+	switch {
+	case goos == "windows" && getenv("AppData") != "":
+		return filepath.Join(getenv("AppData"), app)
+	case goos == "darwin" && home != "":
+		return filepath.Join(home, "Library", "Application Support", app)
+	case goos != "windows" && goos != "darwin" && filepath.IsAbs(getenv("XDG_CONFIG_HOME")):
+		return filepath.Join(getenv("XDG_CONFIG_HOME"), app)
+	case goos != "windows" && goos != "darwin" && home != "":
+		return filepath.Join(home, ".config", app)
+	}
+	return "." + app
+}
+
+func cacheDir(getenv func(string) string, goos, home string) string {
+	switch {
+	case goos == "windows" && getenv("LocalAppData") != "":
+		return filepath.Join(getenv("LocalAppData"), app)
+	case goos == "darwin" && home != "":
+		return filepath.Join(home, "Library", "Caches", app)
+	case goos != "windows" && goos != "darwin" && filepath.IsAbs(getenv("XDG_CACHE_HOME")):
+		return filepath.Join(getenv("XDG_CACHE_HOME"), app)
+	case goos != "windows" && goos != "darwin" && home != "":
+		return filepath.Join(home, ".cache", app)
+	}
+	return filepath.Join("."+app, "cache")
+}
+
+// TrustStore is the directory of the trust stores.
+func (d Dirs) TrustStore() string { return filepath.Join(d.Config, "truststore") }
+
+// Plugins is the directory of the plugins.
+func (d Dirs) Plugins() string { return filepath.Join(d.Libexec, "plugins") }
+
+// LocalKeys is the directory of the test keys and their certificates (KEY-12).
+func (d Dirs) LocalKeys() string { return filepath.Join(d.Config, "localkeys") }
+
+// CRLCache is the directory of cached CRLs.
+func (d Dirs) CRLCache() string { return filepath.Join(d.Cache, "crl") }
