@@ -79,7 +79,7 @@ func CheckRules(chain []*x509.Certificate, purpose Purpose) error {
 		return ErrEmptyChain
 	}
 	if len(chain) > MaxChainLength {
-		return fmt.Errorf("certificate chain has %d certificates: at most %d are allowed", len(chain), MaxChainLength)
+		return errChainLength(len(chain))
 	}
 	for i, cert := range chain {
 		if err := checkCertificate(chain, i, purpose); err != nil {
@@ -102,6 +102,38 @@ func CheckIssuance(chain []*x509.Certificate) error {
 		}
 	}
 	return nil
+}
+
+// CheckIncompleteChain is CheckChain for a chain that may end before its root:
+// what a timestamp token carries, whose verifier has the root. It checks every
+// certificate's own rules and that each issued the one before it. Errors are
+// those of CheckChain.
+func CheckIncompleteChain(chain []*x509.Certificate, purpose Purpose) error {
+	if len(chain) > 0 && IsSelfSigned(chain[len(chain)-1]) {
+		return CheckChain(chain, purpose)
+	}
+	if len(chain) == 0 {
+		return ErrEmptyChain
+	}
+	if len(chain) > MaxChainLength {
+		return errChainLength(len(chain))
+	}
+	for i, cert := range chain {
+		err := checkConstraints(cert, i, purpose)
+		if err == nil && i < len(chain)-1 {
+			if err = checkNames(chain, i); err == nil {
+				err = checkIssued(chain, i)
+			}
+		}
+		if err != nil {
+			return &ChainError{Index: i, Subject: DisplayName(cert.RawSubject), Err: err}
+		}
+	}
+	return nil
+}
+
+func errChainLength(n int) error {
+	return fmt.Errorf("certificate chain has %d certificates: at most %d are allowed", n, MaxChainLength)
 }
 
 // ValidityError names the certificate of a chain that is not valid at a time.
@@ -136,10 +168,15 @@ func CheckValidity(chain []*x509.Certificate, at time.Time) error {
 // checkCertificate checks the rules for one certificate of a chain. A chain of
 // one certificate meets the rules for leaves alone.
 func checkCertificate(chain []*x509.Certificate, i int, purpose Purpose) error {
-	cert := chain[i]
 	if err := checkNames(chain, i); err != nil {
 		return err
 	}
+	return checkConstraints(chain[i], i, purpose)
+}
+
+// checkConstraints checks what one certificate says of itself, i being its place
+// in the chain.
+func checkConstraints(cert *x509.Certificate, i int, purpose Purpose) error {
 	switch cert.SignatureAlgorithm {
 	case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.DSAWithSHA1, x509.MD5WithRSA, x509.MD2WithRSA:
 		return fmt.Errorf("signature algorithm %v is not allowed: use SHA-256 or stronger", cert.SignatureAlgorithm)
