@@ -1,0 +1,27 @@
+// Command signet signs and verifies container images, other OCI artifacts and
+// plain files by the Notary Project specifications.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/signet-project/signet/internal/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	home, _ := os.UserHomeDir() // without one the directories are below the current one
+	status := cli.Run(ctx, cli.Env{
+		Args:    os.Args,
+		Stdin:   os.Stdin,
+		Stdout:  os.Stdout,
+		Stderr:  os.Stderr,
+		Environ: os.Environ(),
+		Home:    home,
+	})
+	stop()
+	os.Exit(status)
+}

@@ -1,0 +1,307 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/signet-project/signet/host/envelope"
+	"github.com/signet-project/signet/host/pki"
+	"github.com/signet-project/signet/host/trust"
+	"github.com/signet-project/signet/protocol"
+)
+
+type x509Certificate = x509.Certificate
+
+// job is the verification of one signature by one statement.
+type job struct {
+	verifier  *Verifier
+	statement *trust.Statement
+	// target is the resolved artifact; for files it is filled in from blob.
+	target    ocispec.Descriptor
+	reference string
+	metadata  map[string]string
+	config    map[string]string
+	outcome   *SignatureOutcome
+
+	blob     io.Reader // nil for OCI artifacts
+	blobType string    // media type asked for; empty means any
+
+	envelope      *envelope.Envelope
+	anchored      bool
+	plugin        *verificationPlugin // nil unless the signature names one
+	reference3161 time.Time           // upper bound of a timestamp that passed all checks
+}
+
+// verify makes every check of a signature in the specification's order. It
+// returns why the signature does not count, or nil.
+func (j *job) verify(ctx context.Context, mediaType string, data []byte) error {
+	o, now := j.outcome, j.verifier.now
+	if err := o.run(trust.CheckIntegrity, now, func() error { return j.integrity(mediaType, data) }); err != nil {
+		return err
+	}
+	if err := o.run(trust.CheckAuthenticity, now, func() error { return j.anchor(ctx) }); err != nil {
+		return err
+	}
+	if err := j.openPlugin(ctx); err != nil {
+		return err
+	}
+	if err := j.identity(ctx); err != nil {
+		return err
+	}
+	if err := o.run(trust.CheckExpiry, now, j.expiry); err != nil {
+		return err
+	}
+	if err := o.run(trust.CheckAuthenticTimestamp, now, func() error { return j.authenticTime(ctx) }); err != nil {
+		return err
+	}
+	if err := j.revocation(ctx); err != nil {
+		return err
+	}
+	if err := j.callPlugin(ctx); err != nil {
+		return err
+	}
+	if err := j.matchBlob(); err != nil {
+		return err
+	}
+	return j.userMetadata()
+}
+
+// integrity covers what no level waives: the envelope's form and signature, the
+// chain's rules, and that the payload is about this artifact (VER-10, VER-11).
+func (j *job) integrity(mediaType string, data []byte) error {
+	env, err := envelope.Parse(mediaType, data)
+	if err != nil {
+		return fmt.Errorf("unable to parse the digital signature, error : %w", err)
+	}
+	if err := env.VerifySignature(); err != nil {
+		return err
+	}
+	if err := pki.CheckChain(env.Certificates, pki.CodeSigning); err != nil {
+		return err
+	}
+	target, err := env.Target()
+	if err != nil {
+		return err
+	}
+	j.envelope, j.outcome.Envelope, j.outcome.Target = env, env, target
+	if j.blob == nil && !sameContent(target, j.target) {
+		return errors.New("content descriptor mismatch")
+	}
+	return nil
+}
+
+// sameContent compares what identifies an artifact.
+func sameContent(a, b ocispec.Descriptor) bool {
+	return a.MediaType == b.MediaType && a.Digest == b.Digest && a.Size == b.Size
+}
+
+// anchor looks for a certificate of the chain in the statement's stores of the
+// type that goes with the signing scheme (VER-12, TS-09).
+func (j *job) anchor(ctx context.Context) error {
+	wanted := storeTypeFor(j.envelope.Scheme)
+	found := false
+	for _, ref := range j.statement.TrustStores {
+		if ref.Type != wanted {
+			continue
+		}
+		found = true
+		trusted, err := j.verifier.Stores.Certificates(ctx, ref)
+		if err != nil {
+			return err
+		}
+		for _, cert := range j.envelope.Certificates {
+			if slices.ContainsFunc(trusted, cert.Equal) {
+				j.anchored = true
+				return nil
+			}
+		}
+	}
+	if !found {
+		return fmt.Errorf("the trust policy statement %q names no trust store of type %q, which signing scheme %q takes", j.statement.Name, wanted, j.envelope.Scheme)
+	}
+	return errors.New("the signature's certificate chain does not contain any trusted certificate")
+}
+
+const notAnchored = "the certificate chain is not anchored in a trust store"
+
+// identity compares the leaf with the trusted identities, unless the
+// signature's plugin decides that (PLG-53).
+func (j *job) identity(ctx context.Context) error {
+	if j.plugin.decides(protocol.CapabilityTrustedIdentityVerifier) {
+		return nil
+	}
+	return j.outcome.run(trust.CheckAuthenticity, j.verifier.now, func() error {
+		return j.statement.Identities.Match(j.envelope.Certificates[0])
+	})
+}
+
+func (j *job) expiry() error {
+	expiry := j.envelope.Expiry
+	if !expiry.IsZero() && !j.verifier.now().Before(expiry) {
+		return fmt.Errorf("digital signature has expired on %q", expiry.Format(time.RFC1123Z))
+	}
+	return nil
+}
+
+// authenticTime establishes that the chain was valid when the signature was made.
+func (j *job) authenticTime(ctx context.Context) error {
+	chain := j.envelope.Certificates
+	if j.envelope.Scheme == envelope.SchemeSigningAuthority {
+		return pki.CheckValidity(chain, j.envelope.SigningTime)
+	}
+	now := j.verifier.now()
+	expired := slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return now.After(c.NotAfter) })
+	if !j.wantsTimestamp(expired) {
+		return pki.CheckValidity(chain, now)
+	}
+	if len(j.envelope.Timestamp) == 0 {
+		return errors.New("no timestamp countersignature was found in the signature envelope")
+	}
+	if !j.anchored {
+		return errors.New("timestamp countersignature not examined: " + notAnchored)
+	}
+	return j.timestamp(ctx)
+}
+
+// wantsTimestamp tells whether a countersignature is to be verified (VER-17).
+func (j *job) wantsTimestamp(expired bool) bool {
+	hasStore := slices.ContainsFunc(j.statement.TrustStores, func(ref trust.StoreRef) bool { return ref.Type == trust.StoreTSA })
+	return hasStore && (expired || j.statement.VerifyTimestamp != trust.TimestampAfterCertExpiry)
+}
+
+// timestamp verifies the countersignature and that the chain was valid during
+// the whole interval it gives (VER-19, TSA-16).
+func (j *job) timestamp(ctx context.Context) error {
+	if j.verifier.Timestamps == nil {
+		return errors.New("the timestamp countersignature cannot be verified: no timestamp verifier is configured")
+	}
+	var roots []*x509.Certificate
+	for _, ref := range j.statement.TrustStores {
+		if ref.Type != trust.StoreTSA {
+			continue
+		}
+		certs, err := j.verifier.Stores.Certificates(ctx, ref)
+		if err != nil {
+			return err
+		}
+		roots = append(roots, certs...)
+	}
+	stamp, err := j.verifier.Timestamps.VerifyTimestamp(ctx, j.envelope.Timestamp, j.envelope.Signature, roots)
+	if err != nil {
+		return fmt.Errorf("failed to verify the timestamp countersignature: %w", err)
+	}
+	for _, at := range []time.Time{stamp.Lower, stamp.Upper} {
+		if err := pki.CheckValidity(j.envelope.Certificates, at); err != nil {
+			return fmt.Errorf("at the time of the timestamp: %w", err)
+		}
+	}
+	if err := j.verifier.checkRevocation(ctx, stamp.Chain, pki.Timestamping, time.Time{}); err != nil {
+		return err
+	}
+	j.reference3161 = stamp.Upper
+	return nil
+}
+
+// revocation checks the signing chain, unless the policy skips that, the
+// signature's plugin decides it, or the chain is nobody's we know: then no
+// request leaves this machine.
+func (j *job) revocation(ctx context.Context) error {
+	switch {
+	case j.statement.Level.Action(trust.CheckRevocation) == trust.ActionSkip:
+		return nil
+	case !j.anchored:
+		j.outcome.leave(trust.CheckRevocation, notAnchored)
+		return nil
+	case j.plugin.decides(protocol.CapabilityRevocationCheckVerifier):
+		return nil
+	}
+	reference := j.reference3161
+	if j.envelope.Scheme == envelope.SchemeSigningAuthority {
+		reference = j.envelope.SigningTime
+	}
+	return j.outcome.run(trust.CheckRevocation, j.verifier.now, func() error {
+		return j.verifier.checkRevocation(ctx, j.envelope.Certificates, pki.CodeSigning, reference)
+	})
+}
+
+func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificate, purpose pki.Purpose, reference time.Time) error {
+	if v.Revocation != nil {
+		return v.Revocation.CheckRevocation(ctx, chain, purpose, reference)
+	}
+	for _, cert := range chain {
+		if len(cert.OCSPServer) != 0 || len(cert.CRLDistributionPoints) != 0 {
+			name, _ := pki.FormatName(cert.RawSubject)
+			return fmt.Errorf("signing certificate with subject %q revocation status is unknown", name)
+		}
+	}
+	return nil
+}
+
+// matchBlob reads the file and compares it with the payload (BLOB-10).
+func (j *job) matchBlob() error {
+	if j.blob == nil {
+		return nil
+	}
+	return j.outcome.run(trust.CheckIntegrity, j.verifier.now, func() error {
+		suite, ok := protocol.SuiteForAlgorithm(j.envelope.Algorithm)
+		if !ok {
+			return fmt.Errorf("signature algorithm %q is not supported", j.envelope.Algorithm)
+		}
+		actual, err := describeBlob(j.blob, j.blobType, suite)
+		if err != nil {
+			return err
+		}
+		signed := j.outcome.Target
+		if actual.Digest != signed.Digest || actual.Size != signed.Size || (j.blobType != "" && j.blobType != signed.MediaType) {
+			return errors.New("integrity check failed. signature does not match the given blob")
+		}
+		return nil
+	})
+}
+
+// userMetadata requires what the caller asked for among the signed annotations (VER-21).
+func (j *job) userMetadata() error {
+	for key, want := range j.metadata {
+		if got, ok := j.outcome.Target.Annotations[key]; !ok || got != want {
+			return &UserMetadataError{}
+		}
+	}
+	return nil
+}
+
+// criticalNames lists the critical attributes that the host does not know.
+func criticalNames(env *envelope.Envelope) (names []string, values map[string]any, err error) {
+	values = map[string]any{}
+	for _, attribute := range env.Extended {
+		if !attribute.Critical {
+			continue
+		}
+		name, ok := attribute.Key.(string)
+		if !ok {
+			name = fmt.Sprint(attribute.Key) // a COSE integer label
+		}
+		if _, twice := values[name]; twice {
+			return nil, nil, fmt.Errorf("critical attribute %q appears twice", name)
+		}
+		names = append(names, name)
+		values[name] = attribute.Value
+	}
+	slices.Sort(names)
+	return names, values, nil
+}
+
+func rawChain(chain []*x509.Certificate) [][]byte {
+	raw := make([][]byte, len(chain))
+	for i, cert := range chain {
+		raw[i] = bytes.Clone(cert.Raw)
+	}
+	return raw
+}

@@ -1,0 +1,99 @@
+package host
+
+import (
+	"fmt"
+
+	"github.com/signet-project/signet/protocol"
+)
+
+// NoSignatureError says that an artifact has no signature at all (VER-09).
+type NoSignatureError struct {
+	// Reference is the artifact's name with its digest.
+	Reference string
+}
+
+func (e *NoSignatureError) Error() string {
+	return fmt.Sprintf("no signature is associated with %q, make sure the artifact was signed successfully", e.Reference)
+}
+
+// AllFailedError says that none of an artifact's signatures passed (VER-23);
+// the outcome has the reason for each.
+type AllFailedError struct {
+	// Reference is the artifact's name with its digest.
+	Reference string
+	// MetadataMissing is true when signatures passed every check but none
+	// carried the user metadata asked for (CLI-17).
+	MetadataMissing bool
+}
+
+func (e *AllFailedError) Error() string {
+	if e.MetadataMissing {
+		return "unable to find specified metadata in any signatures"
+	}
+	return fmt.Sprintf("signature verification failed for all the signatures associated with %s", e.Reference)
+}
+
+// LimitError says that the bound on signatures was reached before one passed (VER-07).
+type LimitError struct {
+	Max int
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("signature evaluation stopped. The configured limit of %d signatures to verify per artifact exceeded", e.Max)
+}
+
+// UserMetadataError says that user metadata asked for is not among a
+// signature's annotations (VER-21), whatever the verification level.
+type UserMetadataError struct{}
+
+func (e *UserMetadataError) Error() string {
+	return "unable to find specified metadata in the signature"
+}
+
+// PluginSignError is the failure of a plugin to sign (PLG-11).
+type PluginSignError struct {
+	Plugin string
+	// Err is the plugin's answer or what was wrong with it.
+	Err error
+}
+
+func (e *PluginSignError) Error() string {
+	return fmt.Sprintf("failed to sign with the plugin %s: %s", e.Plugin, shown(e.Err))
+}
+
+// Unwrap returns the plugin's answer or what was wrong with it.
+func (e *PluginSignError) Unwrap() error { return e.Err }
+
+// PluginVerifyError is the failure of a plugin to verify (PLG-11, PLG-40..51).
+// It fails the signature at every level.
+type PluginVerifyError struct {
+	Plugin string
+	// Err is the plugin's answer or what was wrong with it.
+	Err error
+}
+
+func (e *PluginVerifyError) Error() string {
+	return fmt.Sprintf("failed to verify with plugin %s: %s", e.Plugin, shown(e.Err))
+}
+
+// Unwrap returns the plugin's answer or what was wrong with it.
+func (e *PluginVerifyError) Unwrap() error { return e.Err }
+
+// CriticalAttributesError says that a signature carries critical attributes
+// that neither the host nor a plugin has processed (VER-26).
+type CriticalAttributesError struct {
+	Names []string
+}
+
+func (e *CriticalAttributesError) Error() string {
+	return fmt.Sprintf("the signature has critical attributes that nothing here can process: %q", e.Names)
+}
+
+// shown is the text of an error for a line that already names the plugin: a
+// contract error with its code, anything else as it is.
+func shown(err error) string {
+	if call := errorAs[*protocol.CallError](err); call != nil {
+		return fmt.Sprintf("%s: %s", call.Command, call.Err)
+	}
+	return err.Error()
+}

@@ -1,0 +1,218 @@
+package host
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/signet-project/signet/host/artifact"
+	"github.com/signet-project/signet/host/envelope"
+	"github.com/signet-project/signet/host/pki"
+	"github.com/signet-project/signet/protocol"
+)
+
+// reservedPrefix starts the annotation keys that users may not set (ENV-04).
+const reservedPrefix = "io.cncf.notary"
+
+// Timestamper countersigns signature values by RFC 3161.
+type Timestamper interface {
+	// Timestamp returns the TimeStampToken (DER or BER ContentInfo) over
+	// signature, whose imprint is made with hash.
+	Timestamp(ctx context.Context, signature []byte, hash crypto.Hash) (token []byte, err error)
+}
+
+// Signer signs artifacts and files. Its zero value lacks only a Key.
+type Signer struct {
+	Key Key
+	// Format of the envelopes; JWS when empty.
+	Format envelope.Format
+	// Expiry is how long signatures are good for, in whole seconds; 0 means
+	// without end.
+	Expiry time.Duration
+	// UserMetadata is signed as annotations of the payload.
+	UserMetadata map[string]string
+	// Timestamper countersigns each signature; nil for none.
+	Timestamper Timestamper
+	// Agent is the name and version of the program, "signet/1.0.0".
+	Agent string
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Signed is an artifact's new signature.
+type Signed struct {
+	// Artifact is what was signed.
+	Artifact ocispec.Descriptor
+	// Manifest is the signature manifest as stored.
+	Manifest ocispec.Descriptor
+	// Envelope is the parsed signature.
+	Envelope *envelope.Envelope
+}
+
+// SignArtifact resolves reference (a tag or a digest) in repo, signs what it
+// finds and stores the signature beside it.
+func (s *Signer) SignArtifact(ctx context.Context, repo artifact.Repository, reference string) (*Signed, error) {
+	resolved, err := repo.Resolve(ctx, reference)
+	if err != nil {
+		return nil, err
+	}
+	// Only what identifies the artifact is signed: whatever else a registry
+	// puts into a descriptor is not the signer's word (ENV-06).
+	target := ocispec.Descriptor{MediaType: resolved.MediaType, Digest: resolved.Digest, Size: resolved.Size}
+	sealed, parsed, err := s.seal(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := repo.PushSignature(ctx, artifact.PushRequest{
+		MediaType:    parsed.MediaType,
+		Envelope:     sealed.Envelope,
+		Subject:      target,
+		Certificates: parsed.Certificates,
+		SigningTime:  parsed.SigningTime,
+		Annotations:  sealed.Annotations,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Signed{Artifact: target, Manifest: manifest, Envelope: parsed}, nil
+}
+
+// SignBlob reads a file to its end, signs its digest and returns the envelope.
+// mediaType is the file's. Memory use does not depend on the file's size.
+func (s *Signer) SignBlob(ctx context.Context, blob io.Reader, mediaType string) ([]byte, error) {
+	suite, err := s.Key.Suite(ctx)
+	if err != nil {
+		return nil, err
+	}
+	target, err := describeBlob(blob, mediaType, suite)
+	if err != nil {
+		return nil, err
+	}
+	sealed, _, err := s.seal(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	return sealed.Envelope, nil
+}
+
+// seal signs target and reads the result back as a verifier would (ENV-47).
+func (s *Signer) seal(ctx context.Context, target ocispec.Descriptor) (*Sealed, *envelope.Envelope, error) {
+	var err error
+	if target.Annotations, err = mergeMetadata(target.Annotations, s.UserMetadata); err != nil {
+		return nil, nil, err
+	}
+	if err := CheckExpiryDuration(s.Expiry); err != nil {
+		return nil, nil, err
+	}
+	format := s.Format
+	if format == "" {
+		format = envelope.FormatJWS
+	}
+	payload, err := envelope.MarshalPayload(format.MediaType(), target)
+	if err != nil {
+		return nil, nil, err
+	}
+	request := SealRequest{
+		Format:      format,
+		Target:      target,
+		Payload:     payload,
+		SigningTime: s.now().UTC().Truncate(time.Second),
+		Expiry:      s.Expiry,
+		Agent:       s.Agent,
+	}
+	if s.Timestamper != nil {
+		request.Timestamp = s.Timestamper.Timestamp
+	}
+	sealed, err := s.Key.Seal(ctx, request)
+	if err != nil {
+		return nil, nil, err
+	}
+	parsed, err := s.selfCheck(format, sealed.Envelope)
+	if err != nil {
+		return nil, nil, fmt.Errorf("generated signature failed verification: %w", err)
+	}
+	return sealed, parsed, nil
+}
+
+// selfCheck reads an envelope back and checks all that needs no trust policy.
+func (s *Signer) selfCheck(format envelope.Format, data []byte) (*envelope.Envelope, error) {
+	parsed, err := envelope.Parse(format.MediaType(), data)
+	if err != nil {
+		return nil, err
+	}
+	if err := parsed.VerifySignature(); err != nil {
+		return nil, err
+	}
+	if err := pki.CheckChain(parsed.Certificates, pki.CodeSigning); err != nil {
+		return nil, err
+	}
+	return parsed, pki.CheckValidity(parsed.Certificates, parsed.SigningTime)
+}
+
+func (s *Signer) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
+}
+
+// CheckExpiryDuration refuses durations that are negative or not whole seconds (CLI-08).
+func CheckExpiryDuration(expiry time.Duration) error {
+	if expiry < 0 {
+		return errors.New("expiry duration cannot be a negative value")
+	}
+	if expiry%time.Second != 0 {
+		return errors.New("expiry duration supports minimum granularity of seconds")
+	}
+	return nil
+}
+
+// mergeMetadata adds what the user wants signed to a descriptor's annotations.
+func mergeMetadata(annotations, metadata map[string]string) (map[string]string, error) {
+	if len(metadata) == 0 {
+		return annotations, nil
+	}
+	merged := make(map[string]string, len(annotations)+len(metadata))
+	maps.Copy(merged, annotations)
+	for key, value := range metadata {
+		if strings.HasPrefix(key, reservedPrefix) {
+			return nil, fmt.Errorf("error adding user metadata: metadata key %v has reserved prefix %v", key, reservedPrefix)
+		}
+		if _, taken := merged[key]; taken {
+			return nil, fmt.Errorf("error adding user metadata: metadata key %v is already present in the target artifact", key)
+		}
+		merged[key] = value
+	}
+	return merged, nil
+}
+
+// describeBlob hashes a file as its signature will name it (BLOB-02, ALG-04).
+func describeBlob(blob io.Reader, mediaType string, suite protocol.Suite) (ocispec.Descriptor, error) {
+	algorithm := blobDigest(suite)
+	digester := algorithm.Digester()
+	size, err := io.Copy(digester.Hash(), blob)
+	if err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("read the file: %w", err)
+	}
+	return ocispec.Descriptor{MediaType: mediaType, Digest: digester.Digest(), Size: size}, nil
+}
+
+// blobDigest is the digest algorithm that goes with a key's hash.
+func blobDigest(suite protocol.Suite) digest.Algorithm {
+	switch suite.CryptoHash {
+	case crypto.SHA384:
+		return digest.SHA384
+	case crypto.SHA512:
+		return digest.SHA512
+	default:
+		return digest.SHA256
+	}
+}

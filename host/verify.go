@@ -1,0 +1,304 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/signet-project/signet/host/artifact"
+	"github.com/signet-project/signet/host/envelope"
+	"github.com/signet-project/signet/host/pki"
+	"github.com/signet-project/signet/host/trust"
+	"github.com/signet-project/signet/protocol"
+)
+
+// DefaultMaxSignatures bounds the signatures examined for one artifact (VER-07).
+const DefaultMaxSignatures = 100
+
+// Plugins finds installed plugins by name.
+type Plugins interface {
+	// Get returns a client of the plugin, without running it. The name may come
+	// from a signature: an invalid one is an error.
+	Get(ctx context.Context, name string) (*protocol.Client, error)
+}
+
+// RevocationChecker decides whether certificates of an anchored chain are revoked.
+type RevocationChecker interface {
+	// CheckRevocation returns nil when every certificate of chain is known not
+	// to be revoked. reference is the time at which the signature certainly
+	// existed, zero when unknown (REV-13).
+	CheckRevocation(ctx context.Context, chain []*x509Certificate, purpose pki.Purpose, reference time.Time) error
+}
+
+// TimestampVerifier reads RFC 3161 countersignatures.
+type TimestampVerifier interface {
+	// VerifyTimestamp checks token over the signature value against the roots
+	// and returns the interval in which the signature existed, with the
+	// authority's chain, whose revocation is for the caller to check.
+	VerifyTimestamp(ctx context.Context, token, signature []byte, roots []*x509Certificate) (*Timestamp, error)
+}
+
+// Timestamp is a countersignature that holds.
+type Timestamp struct {
+	// Lower and Upper bound the time at which the signature existed.
+	Lower, Upper time.Time
+	// Chain is the authority's, leaf first.
+	Chain []*x509Certificate
+}
+
+// Verifier verifies artifacts and files by trust policies. It holds no state of
+// one verification and may be used by several goroutines at once.
+type Verifier struct {
+	// Policies and Stores are where trust comes from; both are required.
+	Policies trust.PolicySource
+	Stores   trust.Store
+	// Plugins finds the plugins that signatures name; nil means none is installed.
+	Plugins Plugins
+	// Revocation checks certificates; nil means that a certificate which names
+	// an OCSP responder or CRL has an unknown status.
+	Revocation RevocationChecker
+	// Timestamps reads countersignatures; nil means that none can be verified.
+	Timestamps TimestampVerifier
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Logger receives what is done, in order; nil means nowhere.
+	Logger *slog.Logger
+}
+
+// ArtifactRequest says what to verify in a repository, and how.
+type ArtifactRequest struct {
+	// Reference is the tag or digest to resolve.
+	Reference string
+	// Name is the repository as the user wrote it, for messages.
+	Name string
+	// Scope is matched against the policy's registry scopes, byte for byte:
+	// the repository as the user wrote it, or a layout's --scope.
+	Scope string
+	// MaxSignatures bounds the signatures examined; it must be positive.
+	MaxSignatures int
+	// UserMetadata must all be among the signed annotations.
+	UserMetadata map[string]string
+	// PluginConfig goes to every plugin called.
+	PluginConfig map[string]string
+}
+
+// VerifyArtifact verifies what req.Reference names in repo: one signature that
+// passes is enough. The outcome is not nil once a policy statement was found,
+// also together with an error; it lists every signature considered.
+//
+// Errors are those of the policy and the repository, and [*NoSignatureError],
+// [*AllFailedError] and [*LimitError].
+func (v *Verifier) VerifyArtifact(ctx context.Context, repo artifact.Repository, req ArtifactRequest) (*Outcome, error) {
+	if req.MaxSignatures <= 0 {
+		return nil, fmt.Errorf("max-signatures value %d must be a positive number", req.MaxSignatures)
+	}
+	policy, err := v.Policies.OCIPolicy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	statement, err := policy.Statement(req.Scope)
+	if err != nil {
+		return nil, err
+	}
+	v.log().Debug("trust policy statement chosen", "statement", statement.Name, "level", statement.Level.Name, "scope", req.Scope)
+	outcome := newOutcome(statement)
+	if statement.Level.Skip() {
+		outcome.Reference = joinReference(req.Name, req.Reference)
+		outcome.Skipped = true
+		return outcome, nil
+	}
+	target, err := repo.Resolve(ctx, req.Reference)
+	if err != nil {
+		return outcome, err
+	}
+	outcome.Artifact = target
+	outcome.Reference = req.Name + "@" + target.Digest.String()
+	return outcome, v.examine(ctx, repo, req, statement, outcome)
+}
+
+// examine goes through the artifact's signatures until one passes.
+func (v *Verifier) examine(ctx context.Context, repo artifact.Repository, req ArtifactRequest, statement *trust.Statement, outcome *Outcome) error {
+	anchors := v.anchorFilter(ctx, statement)
+	metadataMissing := false
+	for manifest, err := range repo.Signatures(ctx, outcome.Artifact) {
+		if err != nil {
+			return err
+		}
+		if len(outcome.Signatures) == req.MaxSignatures {
+			break
+		}
+		result := newSignatureOutcome(manifest.Digest.String(), statement.Level)
+		outcome.Signatures = append(outcome.Signatures, result)
+		result.Err = v.candidate(ctx, repo, manifest, anchors, &job{
+			verifier: v, statement: statement, target: outcome.Artifact, reference: outcome.Reference,
+			metadata: req.UserMetadata, config: req.PluginConfig, outcome: result,
+		})
+		if result.Err == nil {
+			outcome.Verified = result
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		metadataMissing = metadataMissing || errorAs[*UserMetadataError](result.Err) != nil
+		v.log().Info("signature does not count", "digest", result.Digest, "reason", result.Err)
+	}
+	switch {
+	case len(outcome.Signatures) == 0:
+		return &NoSignatureError{Reference: outcome.Reference}
+	case metadataMissing:
+		return &AllFailedError{Reference: outcome.Reference, MetadataMissing: true}
+	case len(outcome.Signatures) >= req.MaxSignatures:
+		return &LimitError{Max: req.MaxSignatures}
+	}
+	return &AllFailedError{Reference: outcome.Reference}
+}
+
+// candidate fetches one signature and checks it. Whatever is wrong with it is
+// the signature's own failure and does not keep others from being examined (VER-08).
+func (v *Verifier) candidate(ctx context.Context, repo artifact.Repository, manifest ocispec.Descriptor, anchors anchorSet, job *job) error {
+	if !anchors.mayMatch(manifest.Annotations) {
+		err := errors.New("the thumbprints in the signature manifest match no trusted certificate")
+		job.outcome.leave(trust.CheckIntegrity, "not downloaded: no trusted certificate among its thumbprints")
+		return job.outcome.run(trust.CheckAuthenticity, v.now, func() error { return err })
+	}
+	signature, err := repo.FetchSignature(ctx, manifest, job.target)
+	if err != nil {
+		return err
+	}
+	return job.verify(ctx, signature.MediaType, signature.Envelope)
+}
+
+// BlobRequest says what file to verify by which signature.
+type BlobRequest struct {
+	// Name of the file, for messages.
+	Name string
+	// Policy names the statement to apply; empty means the global one.
+	Policy string
+	// MediaType is the one the signature must name; empty means any.
+	MediaType string
+	// Signature is the envelope, of the media type SignatureType.
+	Signature     []byte
+	SignatureType string
+	UserMetadata  map[string]string
+	PluginConfig  map[string]string
+}
+
+// VerifyBlob verifies a file by its detached signature. The file is read once,
+// to its end, and only after the signature is found to be trusted.
+func (v *Verifier) VerifyBlob(ctx context.Context, blob io.Reader, req BlobRequest) (*Outcome, error) {
+	policy, err := v.Policies.BlobPolicy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	statement, err := policy.Statement(req.Policy)
+	if err != nil {
+		return nil, err
+	}
+	outcome := newOutcome(statement)
+	outcome.Reference = req.Name
+	if statement.Level.Skip() {
+		outcome.Skipped = true
+		return outcome, nil
+	}
+	result := newSignatureOutcome("", statement.Level)
+	outcome.Signatures = []*SignatureOutcome{result}
+	job := &job{
+		verifier: v, statement: statement, reference: req.Name, metadata: req.UserMetadata, config: req.PluginConfig, outcome: result,
+		blob: blob, blobType: req.MediaType,
+	}
+	if result.Err = job.verify(ctx, req.SignatureType, req.Signature); result.Err != nil {
+		return outcome, result.Err
+	}
+	outcome.Artifact = result.Target
+	outcome.Verified = result
+	return outcome, nil
+}
+
+func newOutcome(statement *trust.Statement) *Outcome {
+	return &Outcome{Statement: statement.Name, Level: statement.Level.Name}
+}
+
+// joinReference writes a repository with a tag or digest as users do.
+func joinReference(name, reference string) string {
+	if _, err := digest.Parse(reference); err == nil {
+		return name + "@" + reference
+	}
+	return name + ":" + reference
+}
+
+func (v *Verifier) now() time.Time {
+	if v.Now != nil {
+		return v.Now()
+	}
+	return time.Now()
+}
+
+func (v *Verifier) log() *slog.Logger {
+	if v.Logger != nil {
+		return v.Logger
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
+// anchorSet holds the thumbprints of the certificates that could anchor a
+// signature. A nil set lets everything through.
+type anchorSet map[string]struct{}
+
+// anchorFilter collects what MAN-19 filters by. There is no filter where
+// authenticity is not enforced, nor when a store cannot be read: then each
+// signature is to fail with that reason.
+func (v *Verifier) anchorFilter(ctx context.Context, statement *trust.Statement) anchorSet {
+	if statement.Level.Action(trust.CheckAuthenticity) != trust.ActionEnforce {
+		return nil
+	}
+	set := anchorSet{}
+	for _, ref := range statement.TrustStores {
+		if ref.Type == trust.StoreTSA {
+			continue
+		}
+		certs, err := v.Stores.Certificates(ctx, ref)
+		if err != nil {
+			return nil
+		}
+		for _, cert := range certs {
+			set[pki.Fingerprint(cert)] = struct{}{}
+		}
+	}
+	return set
+}
+
+// mayMatch tells whether a signature with these manifest annotations could be
+// anchored. The annotation is not signed: absent or unreadable, it decides nothing.
+func (s anchorSet) mayMatch(annotations map[string]string) bool {
+	thumbprints, ok := artifact.Thumbprints(annotations)
+	if s == nil || !ok {
+		return true
+	}
+	for _, thumbprint := range thumbprints {
+		if _, known := s[thumbprint]; known {
+			return true
+		}
+	}
+	return false
+}
+
+// storeTypeFor is the type of trust store that may anchor a signing scheme (SCH-02..04).
+func storeTypeFor(scheme envelope.Scheme) trust.StoreType {
+	if scheme == envelope.SchemeSigningAuthority {
+		return trust.StoreSigningAuthority
+	}
+	return trust.StoreCA
+}
+
+// errorAs returns the first error of type E in err's tree, or E's zero value.
+func errorAs[E error](err error) E {
+	found, _ := errors.AsType[E](err)
+	return found
+}

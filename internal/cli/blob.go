@@ -1,0 +1,303 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"mime"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signet-project/signet/host"
+	"github.com/signet-project/signet/host/config"
+	"github.com/signet-project/signet/host/envelope"
+)
+
+func (a *app) blobCommand() *cobra.Command {
+	return a.group("blob", "Sign, verify and inspect files and their signatures", nil,
+		a.blobSignCommand(), a.blobVerifyCommand(), a.blobInspectCommand(),
+		a.group("policy", "Manage blob trust policy configuration", nil,
+			a.blobPolicyInitCommand(), a.policyImportCommand(blobPolicy), a.policyShowCommand(blobPolicy)))
+}
+
+// maxSignatureFile bounds a signature file, in bytes.
+const maxSignatureFile = 32 << 20
+
+func (a *app) blobSignCommand() *cobra.Command {
+	var force bool
+	var mediaType, directory string
+	cmd := &cobra.Command{
+		Use:   "sign [flags] <blob_path>",
+		Short: "Produce a detached signature for a given file",
+		Example: a.examples(
+			"Sign a file; the signature is written beside it", "blob sign --key build ./release.tar.gz",
+			"Write the signature elsewhere", "blob sign --signature-directory ./signatures ./release.tar.gz",
+		),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("missing file path to the blob artifact: use `" + a.name + " blob sign --help` to see what parameters are required")
+			}
+			return nil
+		},
+	}
+	signing := a.signerFlags(cmd)
+	a.debugFlag(cmd)
+	cmd.Flags().BoolVar(&force, "force", false, "override the existing signature file, never prompt")
+	cmd.Flags().StringVar(&mediaType, "media-type", "application/octet-stream", "media type of the blob")
+	cmd.Flags().StringVar(&directory, "signature-directory", "", "directory where the blob signature needs to be placed (default: beside the blob)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkMediaType(mediaType); err != nil {
+			return err
+		}
+		blob, err := openBlob(args[0])
+		if err != nil {
+			return err
+		}
+		defer blob.Close()
+		if directory == "" {
+			directory = filepath.Dir(args[0])
+		}
+		path := filepath.Join(directory, fmt.Sprintf("%s.%s.sig", filepath.Base(args[0]), signing.format))
+		signer, err := a.signer(cmd.Context(), signing, cmd.Flags().Changed, host.TargetBlob)
+		if err != nil {
+			return err
+		}
+		if confirmed, err := a.confirmSignature(path, force); err != nil || !confirmed {
+			return err
+		}
+		signature, err := signer.SignBlob(cmd.Context(), blob, mediaType)
+		if err != nil {
+			return err
+		}
+		if err := config.WriteFile(path, signature, 0o600); err != nil {
+			return fmt.Errorf("failed to write signature to file: %w", err)
+		}
+		a.printf("Successfully signed %s\n", args[0])
+		a.printf("Signature file written to %s\n", path)
+		return nil
+	}
+	return cmd
+}
+
+// openBlob opens a regular file for reading.
+func openBlob(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("%s is a directory: name a file", path)
+	}
+	return os.Open(path)
+}
+
+// confirmSignature asks before a signature file is replaced (BLOB-05).
+func (a *app) confirmSignature(path string, force bool) (bool, error) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if force {
+		a.warnf("existing signature file will be overwritten")
+		return true, nil
+	}
+	return a.confirm("The signature file already exists, do you want to overwrite it?", false)
+}
+
+// checkMediaType holds BLOB-06.
+func checkMediaType(mediaType string) error {
+	if mediaType == "" {
+		return errors.New("--media-type is set but with empty value")
+	}
+	parsed, _, err := mime.ParseMediaType(mediaType)
+	if err != nil || !strings.Contains(parsed, "/") {
+		return fmt.Errorf("invalid media-type %q: write type/subtype, such as application/octet-stream", mediaType)
+	}
+	return nil
+}
+
+func (a *app) blobVerifyCommand() *cobra.Command {
+	var signaturePath, mediaType, policy string
+	var pluginConfig, metadata []string
+	cmd := &cobra.Command{
+		Use:   "verify [flags] --signature <signature_path> <blob_path>",
+		Short: "Verify a signature associated with a file",
+		Example: a.examples(
+			"Verify a file by the global policy statement", "blob verify --signature ./release.tar.gz.jws.sig ./release.tar.gz",
+			"Verify a file by a named statement", "blob verify --policy-name releases --signature ./release.tar.gz.jws.sig ./release.tar.gz",
+		),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("missing path to the blob artifact: use `" + a.name + " blob verify --help` to see what parameters are required")
+			}
+			return nil
+		},
+	}
+	a.debugFlag(cmd)
+	flags := cmd.Flags()
+	flags.StringVarP(&signaturePath, "signature", "s", "", "filepath of the signature to be verified")
+	flags.StringVar(&mediaType, "media-type", "", "media type of the blob to verify")
+	flags.StringVar(&policy, "policy-name", "", "policy name to verify against. If not provided, the global policy is used if exists")
+	flags.StringArrayVar(&pluginConfig, "plugin-config", nil, "{key}={value} pairs that are passed as it is to a plugin, refer plugin's documentation to set appropriate values")
+	flags.StringArrayVarP(&metadata, "user-metadata", "m", nil, "user defined {key}={value} pairs that must be present in the signature for successful verification if provided")
+	mustMark(cmd.MarkFlagRequired("signature"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if signaturePath == "" {
+			return errors.New("filepath of the signature cannot be empty")
+		}
+		if flags.Changed("media-type") {
+			if err := checkMediaType(mediaType); err != nil {
+				return err
+			}
+		}
+		configuration, err := keyValues("plugin-config", pluginConfig)
+		if err != nil {
+			return err
+		}
+		required, err := keyValues("user-metadata", metadata)
+		if err != nil {
+			return err
+		}
+		signature, format, err := readSignature(signaturePath)
+		if err != nil {
+			return err
+		}
+		blob, err := openBlob(args[0])
+		if err != nil {
+			return err
+		}
+		defer blob.Close()
+		outcome, err := a.verifier().VerifyBlob(cmd.Context(), blob, host.BlobRequest{
+			Name: args[0], Policy: policy, MediaType: mediaType,
+			Signature: signature, SignatureType: format.MediaType(), UserMetadata: required, PluginConfig: configuration,
+		})
+		if err != nil {
+			return a.verifyError(outcome, err)
+		}
+		a.reportSuccess(outcome)
+		return nil
+	}
+	return cmd
+}
+
+// readSignature reads a signature file; its name says the format (BLOB-08).
+func readSignature(path string) ([]byte, envelope.Format, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, "", fmt.Errorf("failed to read signature file: %w", err)
+	}
+	if info.Size() > maxSignatureFile {
+		return nil, "", fmt.Errorf("signature file %s is larger than %d MiB", path, maxSignatureFile>>20)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, "", fmt.Errorf("failed to read signature file: %w", err)
+	}
+	format, err := signatureFormat(filepath.Base(path), data)
+	return data, format, err
+}
+
+// signatureFormat finds the envelope format of a file name (BLOB-08, BLOB-09).
+func signatureFormat(name string, data []byte) (envelope.Format, error) {
+	formats := []envelope.Format{envelope.FormatJWS, envelope.FormatCOSE}
+	if !strings.Contains(name, ".") {
+		for _, format := range formats {
+			if _, err := envelope.Parse(format.MediaType(), data); err == nil {
+				return format, nil
+			}
+		}
+		return "", fmt.Errorf("signature file %s is neither a JWS nor a COSE signature envelope", name)
+	}
+	parts := strings.Split(name, ".")
+	if parts[len(parts)-1] != "sig" {
+		return "", fmt.Errorf("invalid signature filename %s. The file extension must be .sig", name)
+	}
+	if len(parts) < 3 {
+		return "", fmt.Errorf("invalid signature filename %s. A valid signature file name must contain signature format and .sig file extension", name)
+	}
+	part := parts[len(parts)-2]
+	for _, format := range formats {
+		if strings.EqualFold(part, string(format)) {
+			return format, nil
+		}
+	}
+	return "", fmt.Errorf("signature format %q not supported\nSupported signature envelope formats are %q and %q", part, envelope.FormatJWS, envelope.FormatCOSE)
+}
+
+func (a *app) blobInspectCommand() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "inspect [flags] <signature_path>",
+		Short: "Inspect a signature associated with a file",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("missing path to the signature: use `" + a.name + " blob inspect --help` to see what parameters are required")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if output != "tree" && output != "json" {
+				return fmt.Errorf("unrecognized output format %s", output)
+			}
+			data, format, err := readSignature(args[0])
+			if err != nil {
+				return err
+			}
+			view, err := viewSignature("", format.MediaType(), data)
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				return a.json(view)
+			}
+			root := newNode(args[0])
+			view.addTo(root)
+			root.print(a.Stdout)
+			return nil
+		},
+	}
+	a.debugFlag(cmd)
+	cmd.Flags().StringVarP(&output, "output", "o", "tree", `output format, options: "tree", "json"`)
+	return cmd
+}
+
+func (a *app) blobPolicyInitCommand() *cobra.Command {
+	var name string
+	var stores, identities []string
+	var global, force bool
+	cmd := &cobra.Command{
+		Use:   "init [flags] --name <policy_name> --trust-store <store_type>:<store_name> --trusted-identity <trusted_identity>",
+		Short: "Initialize blob trust policy configuration",
+		Example: a.examples("Write a policy with one strict statement",
+			`blob policy init --name releases --trust-store ca:acme --trusted-identity "x509.subject: C=US, ST=WA, O=acme"`),
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			data, err := newBlobPolicy(name, stores, identities, global)
+			if err != nil {
+				return fmt.Errorf("invalid blob policy: %w", err)
+			}
+			confirmed, err := a.confirmPolicy(blobPolicy, force)
+			if err != nil || !confirmed {
+				return err
+			}
+			path := filepath.Join(a.dirs.Config, blobPolicy.file)
+			if err := config.WriteFile(path, data, 0o600); err != nil {
+				return fmt.Errorf("failed to write blob trust policy configuration: %w", err)
+			}
+			a.printf("Successfully initialized blob trust policy file to %s.\n", path)
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&name, "name", "n", "", "name of the trust policy statement")
+	flags.StringArrayVar(&stores, "trust-store", nil, `trust store in format "<store_type>:<store_name>"`)
+	flags.StringArrayVar(&identities, "trusted-identity", nil, `trusted identity, use the format "x509.subject:<subject_of_signing_certificate>"`)
+	flags.BoolVar(&global, "global", false, "set the policy statement as the global policy")
+	flags.BoolVar(&force, "force", false, "override the existing blob trust policy configuration without prompt")
+	for _, required := range []string{"name", "trust-store", "trusted-identity"} {
+		mustMark(cmd.MarkFlagRequired(required))
+	}
+	return cmd
+}

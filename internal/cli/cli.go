@@ -1,0 +1,215 @@
+// Package cli is the command line: it parses flags, calls the host's flows and
+// renders what they return.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signet-project/signet/host/config"
+	"github.com/signet-project/signet/host/plugin"
+	"github.com/signet-project/signet/host/trust"
+)
+
+// Env is what the command line takes from its process.
+type Env struct {
+	// Args are the process's, the program's name first.
+	Args   []string
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	// Environ lists the environment as os.Environ does.
+	Environ []string
+	// Home is the user's home directory; may be empty.
+	Home string
+}
+
+// Run executes one command line and returns the exit status: 0 on success, 1 on
+// any error, which has then been written to Stderr.
+func Run(ctx context.Context, env Env) int {
+	a := newApp(env)
+	root := a.rootCommand()
+	root.SetArgs(env.Args[1:])
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(env.Stderr, "Error:", err)
+		if usage, ok := errors.AsType[*usageError](err); ok && usage.hint != "" {
+			fmt.Fprintln(env.Stderr, usage.hint)
+		}
+		return 1
+	}
+	return 0
+}
+
+// app is one run of the program.
+type app struct {
+	Env
+	// name is how the program was called: notation through a link of that name.
+	name     string
+	dirs     config.Dirs
+	debug    bool
+	debugTo  *slog.Logger
+	username string
+	password string
+}
+
+func newApp(env Env) *app {
+	a := &app{Env: env, name: "signet"}
+	if base := strings.TrimSuffix(filepath.Base(env.Args[0]), ".exe"); base == "notation" {
+		a.name = base
+	}
+	a.dirs = config.DirsFrom(a.getenv, runtime.GOOS, env.Home)
+	return a
+}
+
+// getenv looks up an environment variable; of several the last one counts.
+func (a *app) getenv(name string) string {
+	value := ""
+	for _, entry := range a.Environ {
+		if k, v, ok := strings.Cut(entry, "="); ok && k == name {
+			value = v
+		}
+	}
+	return value
+}
+
+// usageError is a mistake in the command line, with a line on where to look.
+type usageError struct {
+	error
+	hint string
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   a.name,
+		Short: a.title(),
+		Long: a.title() + `
+
+Keys live in plugins or files, trust in policies and trust stores below
+` + a.dirs.Config + `.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()), fmt.Sprintf("Run '%s --help' for usage.", cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(a.Stdin)
+	root.SetOut(a.Stdout)
+	root.SetErr(a.Stderr)
+	root.AddCommand(
+		a.signCommand(), a.verifyCommand(), a.listCommand(), a.inspectCommand(),
+		a.keyCommand(), a.certCommand(), a.policyCommand(), a.pluginCommand(),
+		a.blobCommand(),
+		a.loginCommand(), a.logoutCommand(), a.versionCommand(),
+	)
+	return root
+}
+
+// title is the first line of help and version.
+func (a *app) title() string {
+	return strings.ToUpper(a.name[:1]) + a.name[1:] + " - a tool to sign and verify artifacts"
+}
+
+// group makes a command that only holds others.
+func (a *app) group(use, short string, aliases []string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Aliases: aliases,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()), fmt.Sprintf("Run '%s --help' for usage.", cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+// printf writes to standard output.
+func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.Stdout, format, args...) }
+
+// warnf writes a warning to standard error.
+func (a *app) warnf(format string, args ...any) {
+	fmt.Fprintf(a.Stderr, "Warning: "+format+"\n", args...)
+}
+
+// debugFlag adds -d.
+func (a *app) debugFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&a.debug, "debug", "d", false, "debug mode: show what is done, secrets masked")
+}
+
+// log is the debug log: standard error with -d, nowhere otherwise.
+func (a *app) log() *slog.Logger {
+	if !a.debug {
+		return slog.New(slog.DiscardHandler)
+	}
+	if a.debugTo == nil {
+		a.debugTo = slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{
+			Level: slog.LevelDebug,
+			ReplaceAttr: func(_ []string, attr slog.Attr) slog.Attr {
+				if attr.Key == slog.TimeKey {
+					return slog.String(slog.TimeKey, attr.Value.Time().UTC().Format(time.RFC3339Nano))
+				}
+				return attr
+			},
+		}))
+	}
+	return a.debugTo
+}
+
+// plugins is the manager of the installed plugins.
+func (a *app) plugins() *plugin.Manager {
+	return plugin.NewManager(a.dirs.Plugins(), plugin.Options{
+		Environ: a.Environ,
+		Stderr:  a.Stderr,
+		Logger:  a.log(),
+		Warn:    func(err error) { a.warnf("%v", err) },
+	})
+}
+
+func (a *app) stores() *trust.DirStore {
+	return trust.NewDirStore(a.dirs.TrustStore(), slog.New(&warningHandler{app: a, next: a.log().Handler()}))
+}
+
+func (a *app) policies() trust.FilePolicies { return trust.FilePolicies{Dir: a.dirs.Config} }
+
+// userAgent names the program to servers and in signatures.
+func (a *app) userAgent() string { return "signet/" + Version() }
+
+// httpTransport is shared by all connections of a run.
+func (a *app) httpTransport() http.RoundTripper {
+	if a.debug {
+		return &loggingTransport{base: http.DefaultTransport, log: a.log()}
+	}
+	return http.DefaultTransport
+}
+
+// keyValues reads the values of a repeated key=value flag (CLI-09).
+func keyValues(flag string, pairs []string) (map[string]string, error) {
+	if len(pairs) == 0 {
+		return nil, nil
+	}
+	values := make(map[string]string, len(pairs))
+	for _, pair := range pairs {
+		key, value, found := strings.Cut(pair, "=")
+		if !found || key == "" || value == "" {
+			return nil, fmt.Errorf("could not parse flag %s: key-value pair requires \"=\" as separator", flag)
+		}
+		values[key] = value
+	}
+	return values, nil
+}

@@ -1,0 +1,194 @@
+package cli
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signet-project/signet/host/config"
+)
+
+func (a *app) signingKeys() config.SigningKeys { return config.NewSigningKeys(a.dirs.Config) }
+
+// keyNames lists the names of the key list, for completion.
+func (a *app) keyNames() []string {
+	keys, err := a.signingKeys().Load()
+	if err != nil {
+		return nil
+	}
+	names := make([]string, len(keys.Keys))
+	for i, key := range keys.Keys {
+		names[i] = key.Name
+	}
+	return names
+}
+
+// pluginNames lists the installed plugins, for completion.
+func (a *app) pluginNames() []string {
+	names, err := a.plugins().Names()
+	if err != nil {
+		return nil
+	}
+	return names
+}
+
+func (a *app) keyCommand() *cobra.Command {
+	return a.group("key", "Manage keys used for signing", nil,
+		a.keyAddCommand(), a.keyUpdateCommand(), a.keyListCommand(), a.keyDeleteCommand())
+}
+
+func (a *app) keyAddCommand() *cobra.Command {
+	var plugin, id string
+	var makeDefault bool
+	var pluginConfig []string
+	cmd := &cobra.Command{
+		Use:   "add --plugin <plugin_name> [flags] <key_name>",
+		Short: "Add key to the signing key list",
+		Example: a.examples(
+			"Add a key of a plugin and make it the default", "key add --plugin awskms --id alias/build --default build",
+		),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("either missing key name or unnecessary parameters passed")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			configuration, err := keyValues("plugin-config", pluginConfig)
+			if err != nil {
+				return err
+			}
+			if id == "" {
+				return errors.New("key id cannot be empty: name the key by --id as the plugin's documentation says")
+			}
+			if _, err := a.plugins().Get(cmd.Context(), plugin); err != nil {
+				return err
+			}
+			key := config.Key{Name: args[0], ID: id, PluginName: plugin, PluginConfig: configuration}
+			if err := a.signingKeys().Add(key, makeDefault); err != nil {
+				return err
+			}
+			a.printf("%s%s\n", args[0], map[bool]string{true: ": marked as default"}[makeDefault])
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&plugin, "plugin", "", "signing plugin name")
+	cmd.Flags().StringVar(&id, "id", "", "key id (required if --plugin is set)")
+	cmd.Flags().StringArrayVar(&pluginConfig, "plugin-config", nil, "{key}={value} pairs that are passed as it is to a plugin, refer plugin's documentation to set appropriate values")
+	cmd.Flags().BoolVar(&makeDefault, "default", false, "mark as default")
+	a.debugFlag(cmd)
+	mustMark(cmd.MarkFlagRequired("plugin"))
+	mustMark(cmd.MarkFlagRequired("id"))
+	a.complete(cmd, "plugin", a.pluginNames)
+	return cmd
+}
+
+// mustMark catches a misspelt flag name in this program.
+func mustMark(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func (a *app) keyUpdateCommand() *cobra.Command {
+	var makeDefault bool
+	cmd := &cobra.Command{
+		Use:     "update [flags] <key_name>",
+		Aliases: []string{"set"},
+		Short:   "Update key in the signing key list",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("missing key name")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if !makeDefault {
+				a.log().Warn("nothing to do: the only thing to update is --default")
+				return nil
+			}
+			if err := a.signingKeys().SetDefault(args[0]); err != nil {
+				return err
+			}
+			a.printf("%s: marked as default\n", args[0])
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&makeDefault, "default", false, "mark as default")
+	a.debugFlag(cmd)
+	cmd.ValidArgsFunction = completeArgs(a.keyNames)
+	return cmd
+}
+
+// completeArgs offers values for arguments.
+func completeArgs(values func() []string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return values(), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func (a *app) keyListCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "list [flags]",
+		Aliases: []string{"ls"},
+		Short:   "List keys used for signing",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			keys, err := a.signingKeys().Load()
+			if err != nil {
+				return err
+			}
+			var rows [][]string
+			for _, key := range keys.Keys {
+				name := key.Name
+				if name == keys.Default {
+					name = "* " + name
+				}
+				rows = append(rows, []string{name, key.KeyPath, key.CertPath, key.ID, key.PluginName})
+			}
+			a.table([]string{"NAME", "KEY PATH", "CERTIFICATE PATH", "ID", "PLUGIN NAME"}, rows)
+			return nil
+		},
+	}
+	a.debugFlag(cmd)
+	return cmd
+}
+
+func (a *app) keyDeleteCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "delete [flags] <key_name>...",
+		Short: "Remove key from the signing key list",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("missing key names")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			deletedDefault, err := a.signingKeys().Delete(args...)
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				what := args[0]
+				if deletedDefault != "" {
+					what = "default key " + what
+				}
+				a.printf("Removed %s from Notation signing key list. The source key still exists.\n", what)
+				return nil
+			}
+			a.printf("Removed the following keys from Notation signing key list. The source keys still exist.\n")
+			for _, name := range args {
+				suffix := ""
+				if name == deletedDefault {
+					suffix = " (default)"
+				}
+				a.printf("%s%s\n", name, suffix)
+			}
+			return nil
+		},
+		ValidArgsFunction: completeArgs(a.keyNames),
+	}
+	a.debugFlag(cmd)
+	return cmd
+}

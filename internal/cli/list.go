@@ -1,0 +1,379 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"crypto/x509"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/spf13/cobra"
+
+	"github.com/signet-project/signet/host"
+	"github.com/signet-project/signet/host/artifact"
+	"github.com/signet-project/signet/host/envelope"
+	"github.com/signet-project/signet/host/pki"
+)
+
+func (a *app) listCommand() *cobra.Command {
+	var layout bool
+	var maxSignatures int
+	cmd := &cobra.Command{
+		Use:     "list [flags] <reference>",
+		Aliases: []string{"ls"},
+		Short:   "List signatures of the signed artifact",
+		Example: a.examples(
+			"List the signatures of an artifact", "list registry.example.com/app@sha256:<digest>",
+			"List the signatures of an artifact in an OCI layout", "list --oci-layout ./layout@sha256:<digest>",
+		),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return a.missingArgument("reference to the artifact", "list")
+			}
+			return nil
+		},
+	}
+	registry := a.registryFlags(cmd)
+	a.debugFlag(cmd)
+	cmd.Flags().BoolVar(&layout, "oci-layout", false, "list signatures stored in OCI image layout")
+	cmd.Flags().IntVar(&maxSignatures, "max-signatures", host.DefaultMaxSignatures, "maximum number of signatures to evaluate or examine")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		found, err := a.examine(cmd.Context(), "list", registry, args[0], layout, maxSignatures)
+		if err != nil {
+			return err
+		}
+		if len(found.signatures) == 0 {
+			a.printf("%s has no associated signatures\n", found.reference)
+			return nil
+		}
+		root := newNode(found.reference)
+		signatures := root.add(artifact.TypeSignature)
+		for _, signature := range found.signatures {
+			signatures.add(signature.Digest.String())
+		}
+		root.print(a.Stdout)
+		found.warnLimit(a, maxSignatures)
+		return nil
+	}
+	return cmd
+}
+
+// signatures is what was found beside an artifact.
+type signatures struct {
+	repo       artifact.Repository
+	reference  string // with the digest
+	artifact   ocispec.Descriptor
+	signatures []ocispec.Descriptor
+	exceeded   bool
+}
+
+// examine resolves a reference and lists its signatures up to a bound.
+func (a *app) examine(ctx context.Context, verb string, registry *registryFlags, argument string, layout bool, limit int) (*signatures, error) {
+	if limit <= 0 {
+		return nil, fmt.Errorf("max-signatures value %d must be a positive number", limit)
+	}
+	t, err := a.open(ctx, registry, argument, layout, artifact.OpenOptions{})
+	if err != nil {
+		return nil, err
+	}
+	desc, err := t.repo.Resolve(ctx, t.reference)
+	if err != nil {
+		return nil, err
+	}
+	a.warnTag(verb, t)
+	found := &signatures{repo: t.repo, reference: t.name + "@" + desc.Digest.String(), artifact: desc}
+	for signature, err := range t.repo.Signatures(ctx, desc) {
+		if err != nil {
+			return nil, err
+		}
+		if len(found.signatures) == limit {
+			found.exceeded = true
+			break
+		}
+		found.signatures = append(found.signatures, signature)
+	}
+	return found, nil
+}
+
+func (s *signatures) warnLimit(a *app, limit int) {
+	if s.exceeded {
+		a.printf("Warning: exceeded configured limit of max signatures %d to examine\n", limit)
+	}
+}
+
+func (a *app) inspectCommand() *cobra.Command {
+	var layout bool
+	var output string
+	var maxSignatures int
+	cmd := &cobra.Command{
+		Use:   "inspect [flags] <reference>",
+		Short: "Inspect all signatures associated with the signed artifact",
+		Long:  "Inspect all signatures associated with the signed artifact. Nothing is said about whether they are to be trusted: that is what verify is for.",
+		Example: a.examples(
+			"Show the signatures of an artifact as a tree", "inspect registry.example.com/app@sha256:<digest>",
+			"Show them as JSON", "inspect --output json registry.example.com/app@sha256:<digest>",
+		),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return a.missingArgument("reference to the artifact", "inspect")
+			}
+			return nil
+		},
+	}
+	registry := a.registryFlags(cmd)
+	a.debugFlag(cmd)
+	cmd.Flags().StringVarP(&output, "output", "o", "tree", `output format, options: "tree", "json"`)
+	cmd.Flags().BoolVar(&layout, "oci-layout", false, "inspect signatures stored in OCI image layout")
+	cmd.Flags().IntVar(&maxSignatures, "max-signatures", host.DefaultMaxSignatures, "maximum number of signatures to evaluate or examine")
+	a.complete(cmd, "output", func() []string { return []string{"tree", "json"} })
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if output != "tree" && output != "json" {
+			return fmt.Errorf("invalid format: %q", output)
+		}
+		found, err := a.examine(cmd.Context(), "inspect", registry, args[0], layout, maxSignatures)
+		if err != nil {
+			return err
+		}
+		return a.inspect(cmd.Context(), found, output, maxSignatures)
+	}
+	return cmd
+}
+
+// inspect fetches and renders signatures; those that cannot be shown are told
+// and make the command fail once the others are shown (CLI-26).
+func (a *app) inspect(ctx context.Context, found *signatures, output string, limit int) error {
+	skipped := false
+	shown := []*signatureView{}
+	for _, desc := range found.signatures {
+		fetched, err := found.repo.FetchSignature(ctx, desc, found.artifact)
+		if err != nil {
+			a.warnf("unable to fetch signature %s due to error: %v", desc.Digest, err)
+			skipped = true
+			continue
+		}
+		view, err := viewSignature(desc.Digest.String(), fetched.MediaType, fetched.Envelope)
+		if err != nil {
+			a.warnf("Skipping signature %s because of error: %v", desc.Digest, err)
+			skipped = true
+			continue
+		}
+		shown = append(shown, view)
+	}
+	switch {
+	case output == "json":
+		err := a.json(map[string]any{"mediaType": found.artifact.MediaType, "signatures": shown})
+		if err != nil {
+			return err
+		}
+	case len(found.signatures) == 0:
+		a.printf("%s has no associated signature\n", found.reference)
+	default:
+		a.printf("Inspecting all signatures for signed artifact\n")
+		root := newNode(found.reference)
+		list := root.add(artifact.TypeSignature)
+		for _, view := range shown {
+			view.addTo(list.add(view.Digest))
+		}
+		root.print(a.Stdout)
+	}
+	found.warnLimit(a, limit)
+	if skipped {
+		return errors.New("at least one signature was skipped and not displayed")
+	}
+	return nil
+}
+
+// json prints a value as indented JSON.
+func (a *app) json(value any) error {
+	encoder := json.NewEncoder(a.Stdout)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+// signatureView is what inspect shows of a signature (CLI-25).
+type signatureView struct {
+	Digest                string             `json:"digest,omitempty"`
+	SignatureAlgorithm    string             `json:"signatureAlgorithm"`
+	SignatureEnvelopeType string             `json:"signatureEnvelopeType"`
+	SignedAttributes      map[string]any     `json:"signedAttributes"`
+	UserDefinedAttributes map[string]string  `json:"userDefinedAttributes"`
+	UnsignedAttributes    map[string]any     `json:"unsignedAttributes"`
+	Certificates          []certificateView  `json:"certificates"`
+	SignedArtifact        ocispec.Descriptor `json:"signedArtifact"`
+	envelope              *envelope.Envelope `json:"-"`
+}
+
+type certificateView struct {
+	Fingerprint string    `json:"SHA256Fingerprint"`
+	IssuedTo    string    `json:"issuedTo"`
+	IssuedBy    string    `json:"issuedBy"`
+	Expiry      time.Time `json:"expiry"`
+}
+
+// viewSignature reads an envelope for display: its structure is checked, its
+// trust is not.
+func viewSignature(digest, mediaType string, data []byte) (*signatureView, error) {
+	env, err := envelope.Parse(mediaType, data)
+	if err != nil {
+		return nil, err
+	}
+	target, err := env.Target()
+	if err != nil {
+		return nil, err
+	}
+	view := &signatureView{
+		Digest:                digest,
+		SignatureAlgorithm:    string(env.Algorithm),
+		SignatureEnvelopeType: mediaType,
+		SignedAttributes: map[string]any{
+			"contentType": env.ContentType, "signingScheme": string(env.Scheme), "signingTime": env.SigningTime,
+		},
+		UserDefinedAttributes: target.Annotations,
+		UnsignedAttributes:    map[string]any{},
+		Certificates:          viewCertificates(env.Certificates),
+		SignedArtifact:        ocispec.Descriptor{MediaType: target.MediaType, Digest: target.Digest, Size: target.Size},
+		envelope:              env,
+	}
+	if !env.Expiry.IsZero() {
+		view.SignedAttributes["expiry"] = env.Expiry
+	}
+	for _, attribute := range extended(env) {
+		view.SignedAttributes[attribute[0]] = attribute[1]
+	}
+	if env.Agent != "" {
+		view.UnsignedAttributes["signingAgent"] = env.Agent
+	}
+	if len(env.Timestamp) > 0 {
+		view.UnsignedAttributes["timestampSignature"] = viewTimestamp(env)
+	}
+	return view, nil
+}
+
+// extended lists the extended signed attributes as text.
+func extended(env *envelope.Envelope) [][2]string {
+	var list [][2]string
+	if env.VerificationPlugin != "" {
+		list = append(list, [2]string{"io.cncf.notary.verificationPlugin", env.VerificationPlugin})
+	}
+	if env.VerificationPluginMinVersion != "" {
+		list = append(list, [2]string{"io.cncf.notary.verificationPluginMinVersion", env.VerificationPluginMinVersion})
+	}
+	for _, attribute := range env.Extended {
+		list = append(list, [2]string{fmt.Sprint(attribute.Key), fmt.Sprint(attribute.Value)})
+	}
+	return list
+}
+
+func viewCertificates(chain []*x509.Certificate) []certificateView {
+	views := make([]certificateView, len(chain))
+	for i, cert := range chain {
+		views[i] = certificateView{pki.Fingerprint(cert), displayName(cert.RawSubject), displayName(cert.RawIssuer), cert.NotAfter}
+	}
+	return views
+}
+
+// displayName is a distinguished name for people.
+func displayName(raw []byte) string {
+	name, err := pki.FormatName(raw)
+	if err != nil {
+		return fmt.Sprintf("(unreadable name: %v)", err)
+	}
+	return name
+}
+
+// addTo puts a signature's facts below a node of the tree (CLI-23).
+func (v *signatureView) addTo(n *node) {
+	env := v.envelope
+	n.pair("signature algorithm", v.SignatureAlgorithm)
+	n.pair("signature envelope type", v.SignatureEnvelopeType)
+	signed := n.add("signed attributes")
+	signed.pair("content type", env.ContentType)
+	signed.pair("signing scheme", string(env.Scheme))
+	signed.pair("signing time", env.SigningTime.Format(time.ANSIC))
+	if !env.Expiry.IsZero() {
+		signed.pair("expiry", env.Expiry.Format(time.ANSIC))
+	}
+	for _, attribute := range extended(env) {
+		signed.pair(attribute[0], attribute[1])
+	}
+	user := n.add("user defined attributes")
+	for _, key := range slices.Sorted(maps.Keys(v.UserDefinedAttributes)) {
+		user.pair(key, v.UserDefinedAttributes[key])
+	}
+	if len(v.UserDefinedAttributes) == 0 {
+		user.add("(empty)")
+	}
+	unsigned := n.add("unsigned attributes")
+	if env.Agent != "" {
+		unsigned.pair("signing agent", env.Agent)
+	}
+	if len(env.Timestamp) > 0 {
+		addTimestamp(unsigned.add("timestamp signature"), viewTimestamp(env))
+	}
+	addCertificates(n, v.Certificates)
+	signedArtifact := n.add("signed artifact")
+	signedArtifact.pair("media type", v.SignedArtifact.MediaType)
+	signedArtifact.pair("digest", v.SignedArtifact.Digest.String())
+	signedArtifact.pair("size", strconv.FormatInt(v.SignedArtifact.Size, 10))
+}
+
+func addCertificates(n *node, certificates []certificateView) {
+	list := n.add("certificates")
+	for _, cert := range certificates {
+		entry := list.pair("SHA256 fingerprint", cert.Fingerprint)
+		entry.pair("issued to", cert.IssuedTo)
+		entry.pair("issued by", cert.IssuedBy)
+		entry.pair("expiry", cert.Expiry.Format(time.ANSIC))
+	}
+}
+
+// node is one line of a tree.
+type node struct {
+	text     string
+	children []*node
+}
+
+func newNode(text string) *node { return &node{text: printable(text)} }
+
+func (n *node) add(text string) *node {
+	child := newNode(text)
+	n.children = append(n.children, child)
+	return child
+}
+
+func (n *node) pair(key, value string) *node { return n.add(key + ": " + value) }
+
+// print writes the tree with its branches.
+func (n *node) print(w io.Writer) {
+	fmt.Fprintln(w, n.text)
+	n.printChildren(w, "")
+}
+
+func (n *node) printChildren(w io.Writer, indent string) {
+	for i, child := range n.children {
+		branch, below := "├── ", "│   "
+		if i == len(n.children)-1 {
+			branch, below = "└── ", "    "
+		}
+		fmt.Fprintln(w, indent+branch+child.text)
+		child.printChildren(w, indent+below)
+	}
+}
+
+// printable keeps what a signature says from steering the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || (r >= 0x7f && r < 0xa0) {
+			return '�'
+		}
+		return r
+	}, text)
+}

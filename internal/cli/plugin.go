@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signet-project/signet/host/plugin"
+	"github.com/signet-project/signet/protocol"
+)
+
+func (a *app) pluginCommand() *cobra.Command {
+	return a.group("plugin", "Manage plugins", nil,
+		a.pluginListCommand(), a.pluginInstallCommand(), a.pluginUninstallCommand())
+}
+
+func (a *app) pluginListCommand() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:     "list [flags]",
+		Aliases: []string{"ls"},
+		Short:   "List installed plugins",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			entries, err := a.plugins().List(cmd.Context())
+			if err != nil {
+				return err
+			}
+			switch output {
+			case "table":
+				a.pluginTable(entries)
+				return nil
+			case "json":
+				return a.json(pluginViews(entries))
+			}
+			return fmt.Errorf("invalid format: %q", output)
+		},
+	}
+	a.debugFlag(cmd)
+	cmd.Flags().StringVarP(&output, "output", "o", "table", `output format, options: "table", "json"`)
+	return cmd
+}
+
+// capabilityNames are the capabilities in words (PLG-75).
+var capabilityNames = map[protocol.Capability]string{
+	protocol.CapabilitySignatureGenerator:      "Signature generation",
+	protocol.CapabilityEnvelopeGenerator:       "Signature envelope generation",
+	protocol.CapabilityBlobEnvelopeGenerator:   "Signature envelope generation for blobs",
+	protocol.CapabilityTrustedIdentityVerifier: "Trusted Identity validation",
+	protocol.CapabilityRevocationCheckVerifier: "Certificate chain revocation check",
+}
+
+func (a *app) pluginTable(entries []plugin.Entry) {
+	var rows [][]string
+	for _, entry := range entries {
+		metadata := entry.Metadata
+		if metadata == nil {
+			metadata = &protocol.Metadata{}
+		}
+		names := make([]string, len(metadata.Capabilities))
+		for i, capability := range metadata.Capabilities {
+			names[i] = capabilityNames[capability]
+			if names[i] == "" {
+				names[i] = string(capability)
+			}
+		}
+		failure := "<nil>"
+		if entry.Err != nil {
+			failure = entry.Err.Error()
+		}
+		rows = append(rows, []string{entry.Name, printable(metadata.Description), printable(metadata.Version), printable(strings.Join(names, ", ")), printable(failure)})
+	}
+	a.table([]string{"NAME", "DESCRIPTION", "VERSION", "CAPABILITIES", "ERROR"}, rows)
+}
+
+// pluginView is a plugin in JSON output.
+type pluginView struct {
+	Name         string                `json:"name"`
+	Description  string                `json:"description,omitempty"`
+	Version      string                `json:"version,omitempty"`
+	URL          string                `json:"url,omitempty"`
+	Capabilities []protocol.Capability `json:"capabilities,omitempty"`
+	Error        string                `json:"error,omitempty"`
+}
+
+func pluginViews(entries []plugin.Entry) []pluginView {
+	views := []pluginView{}
+	for _, entry := range entries {
+		view := pluginView{Name: entry.Name}
+		if m := entry.Metadata; m != nil {
+			view.Description, view.Version, view.URL, view.Capabilities = m.Description, m.Version, m.URL, m.Capabilities
+		}
+		if entry.Err != nil {
+			view.Error = entry.Err.Error()
+		}
+		views = append(views, view)
+	}
+	return views
+}
+
+func (a *app) pluginInstallCommand() *cobra.Command {
+	var fromFile, fromURL, force bool
+	var checksum string
+	cmd := &cobra.Command{
+		Use:     "install [flags] <--file|--url> <plugin_source>",
+		Aliases: []string{"add"},
+		Short:   "Install a plugin",
+		Long: `Install a plugin
+
+The source is a .zip or .tar.gz archive or a single executable called
+notation-<name>. What is installed is pinned: it runs only as long as its files
+stay as they are.`,
+		Example: a.examples(
+			"Install from a file", "plugin install --file notation-example",
+			"Install from a URL; the checksum is required", "plugin install --url https://example.com/notation-example.tar.gz --sha256sum <hex>",
+		),
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 1:
+				return nil
+			case len(args) > 1:
+				return fmt.Errorf("can only install one plugin at a time, but got %v", args)
+			case fromFile:
+				return errors.New("missing plugin file path")
+			case fromURL:
+				return errors.New("missing plugin URL")
+			}
+			return errors.New("missing plugin source location")
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			request := plugin.InstallRequest{
+				SHA256: checksum, Force: force,
+				Status: func(line string) { a.printf("%s\n", line) },
+			}
+			if fromURL {
+				request.URL = args[0]
+			} else {
+				request.File = args[0]
+			}
+			result, err := a.plugins().Install(cmd.Context(), request)
+			if err != nil {
+				return err
+			}
+			a.printf("%s\n", result)
+			return nil
+		},
+	}
+	a.debugFlag(cmd)
+	cmd.Flags().BoolVar(&fromFile, "file", false, "install plugin from a file on file system")
+	cmd.Flags().BoolVar(&fromURL, "url", false, "install plugin from an HTTPS URL. The plugin download timeout is 10m0s")
+	cmd.Flags().StringVar(&checksum, "sha256sum", "", `must match SHA256 of the plugin source, required when "--url" flag is set`)
+	cmd.Flags().BoolVar(&force, "force", false, "force the installation of the plugin")
+	cmd.MarkFlagsMutuallyExclusive("file", "url")
+	cmd.MarkFlagsOneRequired("file", "url")
+	return cmd
+}
+
+func (a *app) pluginUninstallCommand() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:     "uninstall [flags] <plugin_name>",
+		Aliases: []string{"remove", "rm"},
+		Short:   "Uninstall a plugin",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("plugin name is required")
+			}
+			if len(args) > 1 {
+				return errors.New("only one plugin can be removed at a time")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			manager := a.plugins()
+			if _, err := manager.Find(args[0]); err != nil && errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("unable to find plugin %s.\nTo view a list of installed plugins, use `%s plugin list`", args[0], a.name)
+			}
+			confirmed, err := a.confirm(fmt.Sprintf("Are you sure you want to uninstall plugin %q?", args[0]), yes)
+			if err != nil || !confirmed {
+				return err
+			}
+			if err := manager.Uninstall(cmd.Context(), args[0]); err != nil {
+				return fmt.Errorf("failed to uninstall plugin %s: %w", args[0], err)
+			}
+			a.printf("Successfully uninstalled plugin %s\n", args[0])
+			return nil
+		},
+		ValidArgsFunction: completeArgs(a.pluginNames),
+	}
+	a.debugFlag(cmd)
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not prompt for confirmation")
+	return cmd
+}

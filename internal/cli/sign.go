@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signet-project/signet/host"
+	"github.com/signet-project/signet/host/artifact"
+)
+
+// missingArgument is the text for a command line without its argument (CLI-48).
+func (a *app) missingArgument(what, command string) error {
+	return fmt.Errorf("missing %s: use `%s %s --help` to see what parameters are required", what, a.name, command)
+}
+
+func (a *app) signCommand() *cobra.Command {
+	var forceTag, layout bool
+	cmd := &cobra.Command{
+		Use:   "sign [flags] <reference>",
+		Short: "Sign artifacts",
+		Long: `Sign artifacts
+
+A key must be chosen: one of the key list (see "key add") by --key or as the
+default, or a plugin's by --plugin and --id.`,
+		Example: a.examples(
+			"Sign an artifact with the default key", "sign registry.example.com/app@sha256:<digest>",
+			"Sign with a key of the key list, in a COSE envelope", "sign --key build --signature-format cose registry.example.com/app@sha256:<digest>",
+			"Sign with a key that only a plugin can reach", "sign --plugin awskms --id alias/build registry.example.com/app@sha256:<digest>",
+			"Sign an artifact in an OCI layout on disk, for one day", "sign --oci-layout --expiry 24h ./layout@sha256:<digest>",
+			"Sign with a timestamp countersignature", "sign --timestamp-url http://tsa.example.com --timestamp-root-cert tsa.crt registry.example.com/app@sha256:<digest>",
+		),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return a.missingArgument("reference to the artifact", "sign")
+			}
+			return nil
+		},
+	}
+	registry, signing := a.registryFlags(cmd), a.signerFlags(cmd)
+	a.debugFlag(cmd)
+	cmd.Flags().BoolVar(&forceTag, "force-referrers-tag", false, "force to store signatures using the referrers tag schema")
+	cmd.Flags().BoolVar(&layout, "oci-layout", false, "sign the artifact stored as OCI image layout")
+	cmd.MarkFlagsMutuallyExclusive("oci-layout", "force-referrers-tag")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
+		signer, err := a.signer(ctx, signing, cmd.Flags().Changed, host.TargetArtifact)
+		if err != nil {
+			return err
+		}
+		t, err := a.open(ctx, registry, args[0], layout, artifact.OpenOptions{ForceReferrersTag: forceTag})
+		if err != nil {
+			return err
+		}
+		a.warnTag("sign", t)
+		signed, err := signer.SignArtifact(ctx, t.repo, t.reference)
+		if err != nil {
+			return err
+		}
+		a.printf("Successfully signed %s@%s\n", t.name, signed.Artifact.Digest)
+		a.printf("Pushed the signature to %s@%s\n", t.name, signed.Manifest.Digest)
+		return nil
+	}
+	return cmd
+}
+
+// examples renders pairs of description and command line for help.
+func (a *app) examples(pairs ...string) string {
+	text := ""
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if i > 0 {
+			text += "\n\n"
+		}
+		text += "  # " + pairs[i] + "\n  " + a.name + " " + pairs[i+1]
+	}
+	return text
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	var (
+		layout                 bool
+		scope                  string
+		maxSignatures          int
+		pluginConfig, metadata []string
+	)
+	cmd := &cobra.Command{
+		Use:   "verify [flags] <reference>",
+		Short: "Verify artifacts",
+		Long: `Verify artifacts
+
+Needs a trust policy (see "policy import") and the certificates it refers to in
+trust stores (see "cert add"). One signature that passes is enough.`,
+		Example: a.examples(
+			"Verify the signatures of an artifact", "verify registry.example.com/app@sha256:<digest>",
+			"Require that the signer put a pair into the signature", "verify --user-metadata build=42 registry.example.com/app@sha256:<digest>",
+			"Verify an artifact in an OCI layout by the policy for a scope", "verify --oci-layout --scope local/app ./layout@sha256:<digest>",
+		),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return a.missingArgument("reference to the artifact", "verify")
+			}
+			return nil
+		},
+	}
+	registry := a.registryFlags(cmd)
+	a.debugFlag(cmd)
+	flags := cmd.Flags()
+	flags.StringArrayVar(&pluginConfig, "plugin-config", nil, "{key}={value} pairs that are passed as it is to a plugin, refer plugin's documentation to set appropriate values")
+	flags.StringArrayVarP(&metadata, "user-metadata", "m", nil, "user defined {key}={value} pairs that must be present in the signature for successful verification if provided")
+	flags.IntVar(&maxSignatures, "max-signatures", host.DefaultMaxSignatures, "maximum number of signatures to evaluate or examine")
+	flags.BoolVar(&layout, "oci-layout", false, "verify the artifact stored as OCI image layout")
+	flags.StringVar(&scope, "scope", "", "set trust policy scope for artifact verification, required and can only be used when flag \"--oci-layout\" is set")
+	cmd.MarkFlagsRequiredTogether("oci-layout", "scope")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if maxSignatures <= 0 {
+			return fmt.Errorf("max-signatures value %d must be a positive number", maxSignatures)
+		}
+		configuration, err := keyValues("plugin-config", pluginConfig)
+		if err != nil {
+			return err
+		}
+		required, err := keyValues("user-metadata", metadata)
+		if err != nil {
+			return err
+		}
+		t, err := a.open(cmd.Context(), registry, args[0], layout, artifact.OpenOptions{})
+		if err != nil {
+			return err
+		}
+		if scope == "" {
+			scope = t.name
+		}
+		outcome, err := a.verifier().VerifyArtifact(cmd.Context(), &warningRepository{Repository: t.repo, warn: func() { a.warnTag("verify", t) }}, host.ArtifactRequest{
+			Reference: t.reference, Name: t.name, Scope: scope,
+			MaxSignatures: maxSignatures, UserMetadata: required, PluginConfig: configuration,
+		})
+		if err != nil {
+			a.reportFailures(outcome)
+			return a.verifyError(outcome, err)
+		}
+		a.reportSuccess(outcome)
+		return nil
+	}
+	return cmd
+}
+
+// reportFailures says for each signature why it does not count (VER-24).
+func (a *app) reportFailures(outcome *host.Outcome) {
+	if outcome == nil {
+		return
+	}
+	for _, signature := range outcome.Signatures {
+		if signature.Err != nil && signature.Digest != "" {
+			fmt.Fprintf(a.Stderr, "Signature %s does not count: %v\n", signature.Digest, signature.Err)
+		}
+	}
+}
+
+// reportSuccess prints the result of a verification that passed or was skipped.
+func (a *app) reportSuccess(outcome *host.Outcome) {
+	if outcome.Skipped {
+		a.printf("Trust policy is configured to skip signature verification for %s\n", outcome.Reference)
+		return
+	}
+	warnings := outcome.Verified.Warnings()
+	for _, warning := range warnings {
+		a.warnf("%s was set to %q and failed with error: %v", warning.Check, warning.Action, warning.Err)
+	}
+	if len(warnings) > 0 {
+		a.printf("\n")
+	}
+	a.printf("Successfully verified signature for %s\n", outcome.Reference)
+	if metadata := outcome.Verified.UserMetadata(); len(metadata) > 0 {
+		heading := "The artifact was signed with the following user metadata."
+		if outcome.Verified.Digest == "" {
+			heading = "The signature contains the following user metadata:"
+		}
+		a.printf("\n%s\n\n", heading)
+		a.table([]string{"KEY", "VALUE"}, pairs(metadata))
+	}
+}
+
+// verifyError words the error of a verification as VER-23 has it.
+func (a *app) verifyError(outcome *host.Outcome, err error) error {
+	if store := storeHint(a, outcome); store != nil {
+		return store
+	}
+	if all, ok := errors.AsType[*host.AllFailedError](err); ok && !all.MetadataMissing {
+		return err
+	}
+	if _, ok := errors.AsType[*host.LimitError](err); ok {
+		return err
+	}
+	return fmt.Errorf("signature verification failed: %w", err)
+}

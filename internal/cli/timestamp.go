@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/signet-project/signet/host"
+	"github.com/signet-project/signet/host/envelope"
+	"github.com/signet-project/signet/host/timestamp"
+)
+
+// timestamper makes the client of the authority that the flags name.
+func (a *app) timestamper(f *signerFlags) (host.Timestamper, error) {
+	return nil, errors.New("not yet")
+}
+
+// timestampView is a countersignature in inspect's output.
+type timestampView struct {
+	Timestamp    string            `json:"timestamp,omitempty"`
+	Certificates []certificateView `json:"certificates,omitempty"`
+	Error        string            `json:"error,omitempty"`
+
+	lower, upper time.Time
+}
+
+// viewTimestamp reads a countersignature for display; its trust is not checked.
+func viewTimestamp(env *envelope.Envelope) timestampView {
+	token, err := timestamp.Parse(env.Timestamp)
+	if err != nil {
+		return timestampView{Error: fmt.Sprintf("failed to parse timestamp countersignature: %s", err)}
+	}
+	lower, upper := token.Range()
+	return timestampView{
+		Timestamp:    fmt.Sprintf("[%s, %s]", lower.Format(time.RFC3339Nano), upper.Format(time.RFC3339Nano)),
+		Certificates: viewCertificates(token.Certificates),
+		lower:        lower, upper: upper,
+	}
+}
+
+// addTimestamp puts a countersignature below a node of the tree.
+func addTimestamp(n *node, view timestampView) {
+	if view.Error != "" {
+		n.pair("error", view.Error)
+		return
+	}
+	n.pair("timestamp", fmt.Sprintf("[%s, %s]", view.lower.Format(time.ANSIC), view.upper.Format(time.ANSIC)))
+	addCertificates(n, view.Certificates)
+}
