@@ -1,0 +1,110 @@
+package revocation
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// CacheWarning is what Checker.Warn is told, once, when the file cache could
+// not be read or written.
+const CacheWarning = "Warning: CRL cache error discarded. Enable debug log through '-d' for error details."
+
+// maxCacheFile bounds a cache file: two lists in base64.
+const maxCacheFile = 2*maxListSize/3*4 + 1<<10
+
+// FileCache keeps CRLs in files, in the format and under the names that other
+// Notary Project tools use, so that they can share it. Every list is checked
+// again when it is read.
+type FileCache struct {
+	// Dir is the directory, {CACHE}/crl. It is made when it is first needed.
+	Dir string
+}
+
+// cached is the content of a file.
+type cached struct {
+	// Base and Delta are DER.
+	Base  []byte `json:"baseCRL"`
+	Delta []byte `json:"deltaCRL,omitempty"`
+	// storedAt is when the older of the two was fetched: the file's mtime.
+	storedAt time.Time
+}
+
+// path is where the list at a URL is kept.
+func (f *FileCache) path(url string) string {
+	name := sha256.Sum256([]byte(url))
+	return filepath.Join(f.Dir, hex.EncodeToString(name[:]))
+}
+
+// load returns nil without an error when nothing is kept for the URL.
+func (f *FileCache) load(url string) (*cached, error) {
+	info, err := os.Stat(f.path(url))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxCacheFile {
+		return nil, fmt.Errorf("CRL cache file %s is not a regular file of moderate size", f.path(url))
+	}
+	data, err := os.ReadFile(f.path(url))
+	if err != nil {
+		return nil, err
+	}
+	content, err := decodeCached(data)
+	if err != nil {
+		return nil, fmt.Errorf("CRL cache file %s: %w", f.path(url), err)
+	}
+	content.storedAt = info.ModTime()
+	return content, nil
+}
+
+func decodeCached(data []byte) (*cached, error) {
+	var content cached
+	if err := json.Unmarshal(data, &content); err != nil {
+		return nil, err
+	}
+	if len(content.Base) == 0 {
+		return nil, errors.New("it has no base CRL")
+	}
+	if len(content.Base) > maxListSize || len(content.Delta) > maxListSize {
+		return nil, errors.New("it has a CRL that is too large")
+	}
+	return &content, nil
+}
+
+// store keeps content for a URL. Readers see the old file or the new one, never
+// a part.
+func (f *FileCache) store(url string, content *cached) (err error) {
+	data, err := json.Marshal(content)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(f.Dir, "notation-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(temp.Name())
+		}
+	}()
+	_, err = temp.Write(data)
+	if err = errors.Join(err, temp.Close()); err != nil {
+		return err
+	}
+	if err := os.Chtimes(temp.Name(), content.storedAt, content.storedAt); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), f.path(url))
+}
