@@ -14,11 +14,10 @@ import (
 
 	"github.com/signet-project/signet/host/envelope"
 	"github.com/signet-project/signet/host/pki"
+	"github.com/signet-project/signet/host/timestamp"
 	"github.com/signet-project/signet/host/trust"
 	"github.com/signet-project/signet/protocol"
 )
-
-type x509Certificate = x509.Certificate
 
 // job is the verification of one signature by one statement.
 type job struct {
@@ -34,10 +33,12 @@ type job struct {
 	blob     io.Reader // nil for OCI artifacts
 	blobType string    // media type asked for; empty means any
 
-	envelope      *envelope.Envelope
-	anchored      bool
-	plugin        *verificationPlugin // nil unless the signature names one
-	reference3161 time.Time           // upper bound of a timestamp that passed all checks
+	envelope *envelope.Envelope
+	anchored bool
+	plugin   *verificationPlugin // nil unless the signature names one
+	// existed is a time at which the signature certainly existed: the upper
+	// bound of a countersignature that passed all checks; zero without one.
+	existed time.Time
 }
 
 // verify makes every check of a signature in the specification's order. It
@@ -180,9 +181,6 @@ func (j *job) wantsTimestamp(expired bool) bool {
 // timestamp verifies the countersignature and that the chain was valid during
 // the whole interval it gives (VER-19, TSA-16).
 func (j *job) timestamp(ctx context.Context) error {
-	if j.verifier.Timestamps == nil {
-		return errors.New("the timestamp countersignature cannot be verified: no timestamp verifier is configured")
-	}
 	var roots []*x509.Certificate
 	for _, ref := range j.statement.TrustStores {
 		if ref.Type != trust.StoreTSA {
@@ -194,19 +192,20 @@ func (j *job) timestamp(ctx context.Context) error {
 		}
 		roots = append(roots, certs...)
 	}
-	stamp, err := j.verifier.Timestamps.VerifyTimestamp(ctx, j.envelope.Timestamp, j.envelope.Signature, roots)
+	stamp, err := timestamp.Verify(j.envelope.Timestamp, timestamp.VerifyOptions{Message: j.envelope.Signature, Roots: roots})
 	if err != nil {
 		return fmt.Errorf("failed to verify the timestamp countersignature: %w", err)
 	}
-	for _, at := range []time.Time{stamp.Lower, stamp.Upper} {
+	lower, upper := stamp.Range()
+	for _, at := range []time.Time{lower, upper} {
 		if err := pki.CheckValidity(j.envelope.Certificates, at); err != nil {
 			return fmt.Errorf("at the time of the timestamp: %w", err)
 		}
 	}
-	if err := j.verifier.checkRevocation(ctx, stamp.Chain, pki.Timestamping, time.Time{}); err != nil {
+	if err := j.verifier.CheckRevocation(ctx, stamp.Chain, pki.Timestamping, time.Time{}); err != nil {
 		return err
 	}
-	j.reference3161 = stamp.Upper
+	j.existed = upper
 	return nil
 }
 
@@ -223,16 +222,19 @@ func (j *job) revocation(ctx context.Context) error {
 	case j.plugin.decides(protocol.CapabilityRevocationCheckVerifier):
 		return nil
 	}
-	reference := j.reference3161
+	reference := j.existed
 	if j.envelope.Scheme == envelope.SchemeSigningAuthority {
 		reference = j.envelope.SigningTime
 	}
 	return j.outcome.run(trust.CheckRevocation, j.verifier.now, func() error {
-		return j.verifier.checkRevocation(ctx, j.envelope.Certificates, pki.CodeSigning, reference)
+		return j.verifier.CheckRevocation(ctx, j.envelope.Certificates, pki.CodeSigning, reference)
 	})
 }
 
-func (v *Verifier) checkRevocation(ctx context.Context, chain []*x509.Certificate, purpose pki.Purpose, reference time.Time) error {
+// CheckRevocation asks the verifier's checker about a chain. Without one, a chain
+// that names no OCSP responder and no CRL counts as not revoked, and any other
+// as unknown, which is an error.
+func (v *Verifier) CheckRevocation(ctx context.Context, chain []*x509.Certificate, purpose pki.Purpose, reference time.Time) error {
 	if v.Revocation != nil {
 		return v.Revocation.CheckRevocation(ctx, chain, purpose, reference)
 	}

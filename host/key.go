@@ -13,6 +13,7 @@ import (
 
 	"github.com/signet-project/signet/host/envelope"
 	"github.com/signet-project/signet/host/pki"
+	"github.com/signet-project/signet/host/timestamp"
 	"github.com/signet-project/signet/protocol"
 )
 
@@ -290,6 +291,11 @@ func (k *envelopeKey) Seal(ctx context.Context, request SealRequest) (*Sealed, e
 	}
 	if err := parsed.CheckUnchanged(request.Target); err != nil {
 		return fail(fmt.Errorf("generate-envelope changed the payload: %w", err))
+	}
+	if len(parsed.Timestamp) > 0 {
+		if _, err := timestamp.Check(parsed.Timestamp, parsed.Signature); err != nil {
+			return fail(fmt.Errorf("generate-envelope returned an unusable timestamp countersignature: %w", err))
+		}
 	}
 	return &Sealed{Envelope: answer.SignatureEnvelope, Annotations: answer.Annotations}, nil
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -33,23 +34,7 @@ type RevocationChecker interface {
 	// CheckRevocation returns nil when every certificate of chain is known not
 	// to be revoked. reference is the time at which the signature certainly
 	// existed, zero when unknown (REV-13).
-	CheckRevocation(ctx context.Context, chain []*x509Certificate, purpose pki.Purpose, reference time.Time) error
-}
-
-// TimestampVerifier reads RFC 3161 countersignatures.
-type TimestampVerifier interface {
-	// VerifyTimestamp checks token over the signature value against the roots
-	// and returns the interval in which the signature existed, with the
-	// authority's chain, whose revocation is for the caller to check.
-	VerifyTimestamp(ctx context.Context, token, signature []byte, roots []*x509Certificate) (*Timestamp, error)
-}
-
-// Timestamp is a countersignature that holds.
-type Timestamp struct {
-	// Lower and Upper bound the time at which the signature existed.
-	Lower, Upper time.Time
-	// Chain is the authority's, leaf first.
-	Chain []*x509Certificate
+	CheckRevocation(ctx context.Context, chain []*x509.Certificate, purpose pki.Purpose, reference time.Time) error
 }
 
 // Verifier verifies artifacts and files by trust policies. It holds no state of
@@ -63,8 +48,6 @@ type Verifier struct {
 	// Revocation checks certificates; nil means that a certificate which names
 	// an OCSP responder or CRL has an unknown status.
 	Revocation RevocationChecker
-	// Timestamps reads countersignatures; nil means that none can be verified.
-	Timestamps TimestampVerifier
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Logger receives what is done, in order; nil means nowhere.

@@ -1,18 +1,43 @@
 package cli
 
 import (
-	"errors"
+	"context"
+	"crypto/x509"
 	"fmt"
+	"net/http"
+	"net/url"
+	"os"
 	"time"
 
 	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/envelope"
+	"github.com/signet-project/signet/host/pki"
 	"github.com/signet-project/signet/host/timestamp"
 )
 
 // timestamper makes the client of the authority that the flags name.
 func (a *app) timestamper(f *signerFlags) (host.Timestamper, error) {
-	return nil, errors.New("not yet")
+	u, err := url.Parse(f.timestampURL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, fmt.Errorf("timestamping: %q is not an http or https URL of a timestamp authority", f.timestampURL)
+	}
+	data, err := os.ReadFile(f.timestampRoot)
+	if err != nil {
+		return nil, fmt.Errorf("timestamping: %w", err)
+	}
+	root, err := timestamp.ParseRootFile(data)
+	if err != nil {
+		return nil, fmt.Errorf("timestamping: root certificate %s: %w", f.timestampRoot, err)
+	}
+	return &timestamp.Authority{
+		URL:        f.timestampURL,
+		Roots:      []*x509.Certificate{root},
+		HTTPClient: &http.Client{Transport: a.httpTransport()},
+		UserAgent:  a.userAgent(),
+		Revocation: func(ctx context.Context, chain []*x509.Certificate) error {
+			return a.verifier().CheckRevocation(ctx, chain, pki.Timestamping, time.Time{})
+		},
+	}, nil
 }
 
 // timestampView is a countersignature in inspect's output.
