@@ -1,0 +1,115 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/stdio"
+)
+
+// launcher starts a plugin's executable for each call, after another look at it.
+type launcher struct {
+	manager  *Manager
+	name     string
+	timeout  time.Duration
+	terminal *os.File
+	open     opener
+}
+
+// Call implements [protocol.Transport].
+func (l *launcher) Call(ctx context.Context, command protocol.Command, request []byte) ([]byte, error) {
+	o, err := l.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer o.close()
+	transport := &stdio.Transport{
+		Path:     o.path,
+		Env:      withhold(l.manager.opts.Environ, l.manager.opts.Withhold, o.withheld),
+		Timeout:  l.timeout,
+		Terminal: l.terminal,
+	}
+	if l.manager.stderr != nil {
+		transport.Stderr = l.manager.stderr
+	}
+	if o.byDescriptor() {
+		transport.File = o.file
+	}
+	l.manager.step("about to run")
+	answer, err := transport.Call(ctx, command, request)
+	if changed := o.changed(l.manager.opts.Now); changed != nil {
+		return nil, changed
+	}
+	return answer, l.explain(o, err)
+}
+
+// explain says what is wrong with an executable that the system does not start.
+func (l *launcher) explain(o *opened, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOEXEC):
+		return &ExecutableError{Name: l.name, Path: o.path, Reason: fmt.Sprintf("is not an executable for %s/%s", runtime.GOOS, runtime.GOARCH)}
+	case errors.Is(err, fs.ErrNotExist):
+		return &ExecutableError{Name: l.name, Path: o.path, Reason: "needs an interpreter that is not there"}
+	}
+	return err
+}
+
+// byDescriptor tells whether the open file itself is executed, so that nothing
+// can take its place. A script is not: it would not know its own directory. Nor
+// is a plugin without a pin, which anything may replace anyway.
+func (o *opened) byDescriptor() bool {
+	if !o.pinned || runtime.GOOS != "linux" {
+		return false
+	}
+	var start [2]byte
+	_, err := o.file.ReadAt(start[:], 0)
+	return err == nil && string(start[:]) != "#!"
+}
+
+// changed is called after the plugin ran and tells whether it was still the one
+// that was pinned.
+func (o *opened) changed(now func() time.Time) error {
+	if !o.pinned {
+		return nil
+	}
+	replaced := fmt.Errorf("%s was replaced while it ran; its answer is not used: try again", o.path)
+	if !o.byDescriptor() {
+		if info, err := os.Lstat(o.path); err != nil || !untouched(o.info, info) {
+			return replaced
+		}
+		return nil
+	}
+	info, err := o.file.Stat()
+	if err == nil && untouched(o.info, info) {
+		return nil
+	}
+	// An upgrade unlinks the file, which touches it; the content counts.
+	if _, err := o.file.Seek(0, io.SeekStart); err != nil {
+		return replaced
+	}
+	if seen, err := readFile(o.file, now); err != nil || seen.sha256 != o.sha256 {
+		return replaced
+	}
+	return nil
+}
+
+// lockedWriter lets plugins that run at the same time share a writer.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}

@@ -1,0 +1,354 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// opener finds a plugin's executable and makes sure that it may be run.
+type opener func(ctx context.Context) (*opened, error)
+
+// opened is an executable that may be run.
+type opened struct {
+	// file is open for reading: what it refers to is what was looked at.
+	file *os.File
+	info fs.FileInfo
+	path string
+	// pinned tells that the file is as it was when it was pinned; then sha256 is
+	// that of its content, in lower hex.
+	pinned bool
+	sha256 string
+	// withheld names the variables this plugin does not get.
+	withheld []string
+}
+
+func (o *opened) close() { o.file.Close() }
+
+// open finds an installed plugin and compares it with its pin. An upgrade by
+// another program while it looks is not mistaken for an attack: it looks again
+// as long as the lock file or the directory changed meanwhile.
+func (m *Manager) open(ctx context.Context, name string) (*opened, error) {
+	const attempts = 5
+	for attempt := 1; ; attempt++ {
+		before := m.look(name)
+		o, err := m.tryOpen(name)
+		if err == nil || attempt == attempts || ctx.Err() != nil {
+			return o, err
+		}
+		if _, missing := errors.AsType[*NotInstalledError](err); missing && m.repair(ctx, name) {
+			continue
+		}
+		if m.look(name).same(before) {
+			return nil, err
+		}
+	}
+}
+
+// moment is how the lock file and a plugin's directory looked at one time; nil
+// stands for what was not there.
+type moment struct{ lock, dir fs.FileInfo }
+
+func (m *Manager) look(name string) (now moment) {
+	now.lock, _ = os.Lstat(m.store.path())
+	if ValidName(name) {
+		now.dir, _ = os.Lstat(filepath.Join(m.dir, name))
+	}
+	return now
+}
+
+// same tells whether nothing happened between two moments.
+func (a moment) same(b moment) bool {
+	equal := func(a, b fs.FileInfo) bool {
+		return a == nil && b == nil || a != nil && b != nil && untouched(a, b)
+	}
+	return equal(a.lock, b.lock) && equal(a.dir, b.dir)
+}
+
+func (m *Manager) tryOpen(name string) (_ *opened, err error) {
+	path, info, err := m.find(name)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := m.loadLock()
+	if err != nil {
+		return nil, err
+	}
+	if err := m.judgeWritable(name, path); err != nil {
+		return nil, err
+	}
+	dir := filepath.Dir(path)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open plugin %s: %w", name, err)
+	}
+	defer root.Close()
+	o := &opened{path: path, info: info}
+	if o.file, err = openExecutable(root, name, info); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			o.close()
+		}
+	}()
+	var entry LockEntry
+	if lock != nil && lock.Plugins[name] != nil {
+		entry = *lock.Plugins[name]
+	}
+	o.withheld = entry.WithheldEnvironment
+	if len(entry.Pins) > 0 {
+		if err := m.checkPin(o, name, root, &entry); err != nil {
+			return nil, err
+		}
+	}
+	if !o.pinned {
+		unpinned := &UnpinnedError{Name: name}
+		if m.opts.RequirePins {
+			return nil, unpinned
+		}
+		m.warn(unpinned)
+	}
+	return o, nil
+}
+
+// openExecutable opens the file that find saw.
+func openExecutable(root *os.Root, name string, seen fs.FileInfo) (*os.File, error) {
+	f, err := root.Open(BinaryName(name))
+	if err != nil {
+		return nil, fmt.Errorf("open plugin %s: %w", name, err)
+	}
+	info, err := f.Stat()
+	if err == nil && !untouched(seen, info) {
+		err = errors.New("the executable is being replaced; try again")
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open plugin %s: %w", name, err)
+	}
+	return f, nil
+}
+
+// judgeWritable warns, or refuses when pins are required, when others could
+// replace a plugin or the pins.
+func (m *Manager) judgeWritable(name, path string) error {
+	err := checkWritable(name, m.dir, path, filepath.Dir(path), m.dir, m.store.path())
+	if writable, ok := errors.AsType[*WritableError](err); ok && !m.opts.RequirePins {
+		m.warn(writable)
+		return nil
+	}
+	return err
+}
+
+// checkPin compares the files below root, hashed again only where they were
+// touched, with the pins in entry, and o's file with the one among them.
+func (m *Manager) checkPin(o *opened, name string, root *os.Root, entry *LockEntry) error {
+	value, _ := m.trees.LoadOrStore(name, &treeRecord{})
+	record := value.(*treeRecord)
+	record.mu.Lock()
+	defer record.mu.Unlock()
+	t, err := readTree(root, record.seen, m.opts.Now)
+	if err != nil {
+		return fmt.Errorf("compare plugin %s with its pin: %w", name, err)
+	}
+	record.seen = t.seen
+	pin := entry.find(t.digest())
+	if pin == nil {
+		return &PinError{Name: name, Dir: root.Name(), Changes: closest(entry.Pins, t.files)}
+	}
+	info, err := o.file.Stat()
+	if err != nil {
+		return err
+	}
+	executable := t.seen[BinaryName(name)]
+	if !untouched(info, executable.info) {
+		return fmt.Errorf("open plugin %s: the executable is being replaced; try again", name)
+	}
+	o.pinned, o.sha256 = !pin.Provisional, executable.sha256
+	return nil
+}
+
+// closest lists the differences to the pin that has the fewest.
+func closest(pins []Pin, present []File) []Change {
+	var least []Change
+	for i, pin := range pins {
+		changes := compareFiles(pin.Files, present)
+		if i == 0 || len(changes) < len(least) {
+			least = changes
+		}
+	}
+	return least
+}
+
+// loadLock returns the lock file, read again when it was touched; it must not be
+// changed. With RequirePins a missing one is an error.
+func (m *Manager) loadLock() (*LockFile, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	info, err := os.Lstat(m.store.path())
+	fresh := err == nil && m.lockInfo != nil && untouched(info, m.lockInfo) && m.lockRead.Sub(touchedAt(info)) >= settled
+	if !fresh {
+		m.lockRead = m.opts.Now()
+		lock, err := m.store.load()
+		if err != nil {
+			m.lockInfo = nil
+			return nil, err
+		}
+		m.lock, m.lockInfo = lock, info
+	}
+	if m.lock == nil && m.opts.RequirePins {
+		return nil, &LockError{Path: m.store.path(), Err: errors.New("pins are required and there are none")}
+	}
+	return m.lock, nil
+}
+
+// PinStatus says how a plugin stands to its pin.
+type PinStatus string
+
+// The states of a plugin.
+const (
+	// PinHolds: the files are as they were when they were pinned.
+	PinHolds PinStatus = "ok"
+	// PinBroken: they are not.
+	PinBroken PinStatus = "changed"
+	// PinAbsent: the plugin has no pin.
+	PinAbsent PinStatus = "not pinned"
+	// PluginAbsent: there is a pin but no plugin.
+	PluginAbsent PinStatus = "not installed"
+	// PinUnknown: the files could not be read.
+	PinUnknown PinStatus = "unreadable"
+)
+
+// PinReport is what Verify found out about one plugin.
+type PinReport struct {
+	Name   string
+	Status PinStatus
+	// Digest of the files present; empty when they could not be read.
+	Digest string
+	// Err is nil when the pin holds and says what to do otherwise. With PinBroken
+	// it is a [*PinError], with PinAbsent an [*UnpinnedError].
+	Err error
+}
+
+// Verify compares every plugin with its pin, reading all files anew, and returns
+// a report for each plugin that is installed or pinned, ordered by name.
+func (m *Manager) Verify(ctx context.Context) ([]PinReport, error) {
+	lock, err := m.store.load()
+	if err != nil {
+		return nil, err
+	}
+	names, err := m.Names()
+	if err != nil {
+		return nil, err
+	}
+	if lock == nil {
+		lock = &LockFile{}
+	}
+	for name, entry := range lock.Plugins {
+		if len(entry.Pins) > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	var reports []PinReport
+	for _, name := range slices.Compact(names) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		reports = append(reports, m.verify(name, lock.Plugins[name]))
+	}
+	return reports, nil
+}
+
+func (m *Manager) verify(name string, entry *LockEntry) PinReport {
+	report := PinReport{Name: name}
+	t, err := m.readPlugin(name)
+	switch _, missing := errors.AsType[*NotInstalledError](err); {
+	case missing && entry != nil && len(entry.Pins) > 0:
+		report.Status, report.Err = PluginAbsent, err
+		return report
+	case err != nil:
+		report.Status, report.Err = PinUnknown, err
+		return report
+	}
+	report.Digest = t.digest()
+	var pin *Pin
+	if entry != nil {
+		pin = entry.find(report.Digest)
+	}
+	switch {
+	case entry == nil || len(entry.Pins) == 0 || pin != nil && pin.Provisional:
+		report.Status, report.Err = PinAbsent, &UnpinnedError{Name: name}
+	case pin == nil:
+		report.Status = PinBroken
+		report.Err = &PinError{Name: name, Dir: filepath.Join(m.dir, name), Changes: closest(entry.Pins, t.files)}
+	default:
+		report.Status = PinHolds
+	}
+	return report
+}
+
+// readPlugin reads all files of an installed plugin.
+func (m *Manager) readPlugin(name string) (*tree, error) {
+	if _, err := m.Find(name); err != nil {
+		return nil, err
+	}
+	t, err := readTreeAt(filepath.Join(m.dir, name), m.opts.Now)
+	if err != nil {
+		return nil, fmt.Errorf("read plugin %s: %w", name, err)
+	}
+	return t, nil
+}
+
+// Pin accepts a plugin's files as they are now, in place of any earlier pin. The
+// plugin must be installed; it is not run.
+func (m *Manager) Pin(ctx context.Context, name string) (*Pin, error) {
+	var pin Pin
+	err := m.update(ctx, name, func(entry *LockEntry) error {
+		t, err := m.readPlugin(name)
+		if err != nil {
+			return err
+		}
+		pin = newPin(t, "", m.opts.Now())
+		entry.Pins = []Pin{pin}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &pin, nil
+}
+
+// Withhold sets the list of environment variables that a plugin does not get,
+// besides those no plugin gets; none ends it. The plugin must be installed.
+func (m *Manager) Withhold(ctx context.Context, name string, variables []string) error {
+	return m.update(ctx, name, func(entry *LockEntry) error { return entry.setWithheld(variables) })
+}
+
+// update changes the lock file's entry of an installed plugin.
+func (m *Manager) update(ctx context.Context, name string, change func(*LockEntry) error) error {
+	if _, err := m.Find(name); err != nil {
+		return err
+	}
+	release, err := m.store.guard(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	lock, err := m.settle()
+	if err != nil {
+		return err
+	}
+	if lock == nil {
+		lock = newLockFile()
+	}
+	if err := change(lock.entry(name)); err != nil {
+		return err
+	}
+	lock.prune(name)
+	return m.store.save(lock)
+}

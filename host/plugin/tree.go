@@ -1,0 +1,291 @@
+package plugin
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+)
+
+const (
+	// maxTreeFiles and maxTreeSize (bytes) bound what a plugin's directory may
+	// hold to be pinned.
+	maxTreeFiles = 10_000
+	maxTreeSize  = 4 << 30
+	// maxTreeDepth bounds the nesting of directories.
+	maxTreeDepth = 32
+	// settled is the age a file must have when it is read for the same file
+	// times to mean the same content later: clocks of file systems are coarse.
+	settled = 2 * time.Second
+)
+
+// linkMode stands in for the mode of a symbolic link.
+const linkMode = "link"
+
+// File is one file of a plugin's directory as a pin records it.
+type File struct {
+	// Path is relative to the plugin's directory, with forward slashes.
+	Path string `json:"path"`
+	// Mode is the permission in octal ("0755"), or "link" for a symbolic link.
+	Mode string `json:"mode"`
+	// Size in bytes; for a link, that of the text it holds.
+	Size int64 `json:"size"`
+	// SHA256 of the content in lower hex; for a link, of the text it holds.
+	SHA256 string `json:"sha256"`
+}
+
+// treeDigest is the digest a pin is compared by: SHA-256 over the sorted list of
+// files, one line each of mode, size, content digest and quoted path.
+func treeDigest(files []File) string {
+	h := sha256.New()
+	io.WriteString(h, "signet plugin directory 1\n")
+	for _, f := range files {
+		fmt.Fprintf(h, "%s %d %s %q\n", f.Mode, f.Size, f.SHA256, f.Path)
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+// seenFile is what an earlier reading of a file found.
+type seenFile struct {
+	info   fs.FileInfo
+	readAt time.Time
+	sha256 string
+}
+
+// tree is the content of a plugin's directory.
+type tree struct {
+	files []File // ordered by path
+	seen  map[string]seenFile
+}
+
+func (t *tree) digest() string { return treeDigest(t.files) }
+
+// readTree reads every file below root, except those that before knows and that
+// have not been touched since. Anything but files, directories and links that
+// stay inside root is an error.
+func readTree(root *os.Root, before map[string]seenFile, now func() time.Time) (*tree, error) {
+	r := &treeReader{root: root, before: before, now: now, tree: tree{seen: map[string]seenFile{}}}
+	if err := r.directory(".", 0); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(r.tree.files, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })
+	return &r.tree, nil
+}
+
+// readTreeAt reads every file below dir, which must not be a link.
+func readTreeAt(dir string, now func() time.Time) (*tree, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return readTree(root, nil, now)
+}
+
+type treeReader struct {
+	root   *os.Root
+	before map[string]seenFile
+	now    func() time.Time
+	tree   tree
+	size   int64
+}
+
+func (r *treeReader) directory(dir string, depth int) error {
+	if depth > maxTreeDepth {
+		return fmt.Errorf("directories are nested deeper than %d levels", maxTreeDepth)
+	}
+	d, err := r.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	for {
+		entries, err := d.ReadDir(256)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, entry := range entries {
+			path := entry.Name()
+			if dir != "." {
+				path = dir + "/" + path
+			}
+			if err := r.entry(path, depth); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (r *treeReader) entry(path string, depth int) error {
+	if !fs.ValidPath(path) {
+		return fmt.Errorf("%q is not a portable file name", path)
+	}
+	info, err := r.root.Lstat(path)
+	if err != nil {
+		return err
+	}
+	switch info.Mode().Type() {
+	case fs.ModeDir:
+		return r.directory(path, depth+1)
+	case fs.ModeSymlink:
+		return r.link(path)
+	case 0:
+		return r.file(path, info)
+	}
+	return fmt.Errorf("%q is neither a file, a directory nor a link", path)
+}
+
+func (r *treeReader) file(path string, info fs.FileInfo) error {
+	seen, known := r.before[path]
+	if !known || !untouched(seen.info, info) || seen.readAt.Sub(touchedAt(seen.info)) < settled {
+		f, err := r.root.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if seen, err = readFile(f, r.now); err != nil {
+			return err
+		}
+		if !untouched(seen.info, info) {
+			return fmt.Errorf("%q is changing", path)
+		}
+	}
+	r.tree.seen[path] = seen
+	return r.add(File{Path: path, Mode: octal(info.Mode()), Size: info.Size(), SHA256: seen.sha256})
+}
+
+func (r *treeReader) link(path string) error {
+	target, err := r.root.Readlink(path)
+	if err != nil {
+		return err
+	}
+	if _, err := r.root.Stat(path); err != nil {
+		return fmt.Errorf("link %q does not lead to a file in the plugin's directory", path)
+	}
+	sum := sha256.Sum256([]byte(target))
+	return r.add(File{Path: path, Mode: linkMode, Size: int64(len(target)), SHA256: hex.EncodeToString(sum[:])})
+}
+
+func (r *treeReader) add(f File) error {
+	r.size += f.Size
+	if len(r.tree.files) == maxTreeFiles || r.size > maxTreeSize {
+		return fmt.Errorf("more than %d files or %d GiB", maxTreeFiles, maxTreeSize>>30)
+	}
+	r.tree.files = append(r.tree.files, f)
+	return nil
+}
+
+// readFile hashes an open file, which must be regular and must not change
+// meanwhile.
+func readFile(f *os.File, now func() time.Time) (seenFile, error) {
+	before, err := f.Stat()
+	if err != nil {
+		return seenFile{}, err
+	}
+	if !before.Mode().IsRegular() {
+		return seenFile{}, fmt.Errorf("%q is not a regular file", f.Name())
+	}
+	readAt := now()
+	h := sha256.New()
+	// One byte more than announced shows that the file grew.
+	if n, err := io.Copy(h, io.LimitReader(f, before.Size()+1)); err != nil {
+		return seenFile{}, err
+	} else if n != before.Size() {
+		return seenFile{}, fmt.Errorf("%q is changing", f.Name())
+	}
+	after, err := f.Stat()
+	if err != nil {
+		return seenFile{}, err
+	}
+	if !untouched(before, after) {
+		return seenFile{}, fmt.Errorf("%q is changing", f.Name())
+	}
+	return seenFile{info: after, readAt: readAt, sha256: hex.EncodeToString(h.Sum(nil))}, nil
+}
+
+// untouched tells whether two looks at a file saw the same file in the same state.
+func untouched(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.Mode() == b.Mode() &&
+		a.ModTime().Equal(b.ModTime()) && changeTime(a).Equal(changeTime(b))
+}
+
+// touchedAt is when a file was last changed as far as its times tell.
+func touchedAt(info fs.FileInfo) time.Time {
+	if changed := changeTime(info); changed.After(info.ModTime()) {
+		return changed
+	}
+	return info.ModTime()
+}
+
+// octal writes a file's permission, set-id bits included, as a pin records it.
+func octal(mode fs.FileMode) string {
+	bits := uint32(mode.Perm())
+	if mode&fs.ModeSetuid != 0 {
+		bits |= 0o4000
+	}
+	if mode&fs.ModeSetgid != 0 {
+		bits |= 0o2000
+	}
+	if mode&fs.ModeSticky != 0 {
+		bits |= 0o1000
+	}
+	return fmt.Sprintf("%04o", bits)
+}
+
+// Change is one difference between a pin and a plugin's directory.
+type Change struct {
+	// Path is relative to the plugin's directory.
+	Path string
+	Kind ChangeKind
+}
+
+// ChangeKind says in which way a file differs from its pin.
+type ChangeKind string
+
+// The kinds of change.
+const (
+	Added    ChangeKind = "added"
+	Removed  ChangeKind = "removed"
+	Modified ChangeKind = "modified"
+)
+
+// compareFiles lists the differences between two lists ordered by path.
+func compareFiles(pinned, present []File) []Change {
+	var changes []Change
+	for len(pinned) > 0 || len(present) > 0 {
+		switch order := comparePaths(pinned, present); {
+		case order < 0:
+			changes = append(changes, Change{pinned[0].Path, Removed})
+			pinned = pinned[1:]
+		case order > 0:
+			changes = append(changes, Change{present[0].Path, Added})
+			present = present[1:]
+		default:
+			if pinned[0] != present[0] {
+				changes = append(changes, Change{pinned[0].Path, Modified})
+			}
+			pinned, present = pinned[1:], present[1:]
+		}
+	}
+	return changes
+}
+
+// comparePaths compares the first paths; an empty list comes last.
+func comparePaths(a, b []File) int {
+	switch {
+	case len(a) == 0:
+		return 1
+	case len(b) == 0:
+		return -1
+	}
+	return cmp.Compare(a[0].Path, b[0].Path)
+}

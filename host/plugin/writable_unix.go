@@ -1,0 +1,54 @@
+//go:build unix
+
+package plugin
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// checkWritable returns a [*WritableError] when others than root and the user
+// could write one of paths, which need not exist, or a directory above dir. A
+// sticky directory above may be written by others: what it holds belongs to its
+// owners.
+func checkWritable(name, dir string, paths ...string) error {
+	for _, path := range paths {
+		if err := checkOwner(name, path, false); err != nil {
+			return err
+		}
+	}
+	// Both the way that is written and the one that links lead to count.
+	ways := []string{dir}
+	if resolved, err := filepath.EvalSymlinks(dir); err == nil && resolved != dir {
+		ways = append(ways, resolved)
+	}
+	for _, way := range ways {
+		for parent := filepath.Dir(way); parent != way; way, parent = parent, filepath.Dir(parent) {
+			if err := checkOwner(name, parent, true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkOwner(name, path string, stickyAllowed bool) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid() {
+		return &WritableError{Name: name, Path: path, Owner: true}
+	}
+	excepted := info.Mode().Type() == fs.ModeSymlink || stickyAllowed && info.Mode()&fs.ModeSticky != 0
+	if info.Mode().Perm()&0o022 != 0 && !excepted {
+		return &WritableError{Name: name, Path: path}
+	}
+	return nil
+}
