@@ -222,6 +222,9 @@ func call[Q, A any](ctx context.Context, c *Client, command Command, request Q, 
 		return fail(&AnswerError{Reason: "malformed answer", Err: err})
 	}
 	if err := check(answer); err != nil {
+		if failure, _ := ParseError(data); failure != nil {
+			err = answerErrorf("sent an error where an answer was due: %v", failure)
+		}
 		return fail(err)
 	}
 	return answer, nil

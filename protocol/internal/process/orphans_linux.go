@@ -1,0 +1,155 @@
+package process
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// orphans makes this process the subreaper as long as calls are running: what a
+// plugin started and left behind becomes our child then, not init's.
+var orphans struct {
+	sync.Mutex
+	calls  int
+	before int // the setting found at the first call
+}
+
+func adoptOrphans() {
+	orphans.Lock()
+	defer orphans.Unlock()
+	if orphans.calls++; orphans.calls == 1 {
+		orphans.before = subreaper()
+		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	}
+}
+
+func disownOrphans() {
+	orphans.Lock()
+	defer orphans.Unlock()
+	if orphans.calls--; orphans.calls == 0 {
+		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, uintptr(orphans.before), 0, 0, 0)
+	}
+}
+
+// A mark tells a call's descendants from other calls' and from children that the
+// rest of the program has. They inherit it: a hard limit on RLIMIT_LOCKS, which
+// the kernel has not enforced since 2.4 but still hands down to children, shows
+// to everyone in /proc, and lets nobody without privilege raise again. A cleared
+// environment, closed descriptors, setsid and double forks do not shed it.
+//
+// Marks are counted down from the limit we have ourselves, in wide steps. When a
+// plugin is itself a host, it finds a limit set and counts down in steps of one,
+// so that its marks still tell whose descendants its own plugins are.
+type mark struct{ value, width uint64 }
+
+var lastMark struct {
+	sync.Mutex
+	mark
+}
+
+// covers tells whether value is this mark or one counted down from it.
+func (m mark) covers(value uint64) bool {
+	return value != 0 && value <= m.value && m.value-value < m.width
+}
+
+// setMark gives a process that has just been started a mark of its own; the
+// zero one, which covers nothing, when the system does not let us.
+func setMark(pid int) mark {
+	m := nextMark()
+	limit := unix.Rlimit{Cur: m.value, Max: m.value}
+	if m.value == 0 || unix.Prlimit(pid, unix.RLIMIT_LOCKS, &limit, nil) != nil {
+		return mark{}
+	}
+	return m
+}
+
+func nextMark() mark {
+	const highest, width = 1 << 62, 1 << 20
+	lastMark.Lock()
+	defer lastMark.Unlock()
+	if lastMark.width == 0 {
+		var own unix.Rlimit
+		if unix.Prlimit(0, unix.RLIMIT_LOCKS, nil, &own) != nil {
+			return mark{}
+		}
+		lastMark.mark = mark{own.Max, 1}
+		if own.Max > highest {
+			lastMark.mark = mark{highest, width}
+		}
+	}
+	if lastMark.value <= lastMark.width {
+		return mark{} // used up
+	}
+	lastMark.value -= lastMark.width
+	return lastMark.mark
+}
+
+// markOf reads the mark of a process; 0 when there is none or it is gone.
+func markOf(pid int) uint64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+	if err != nil {
+		return 0
+	}
+	_, line, _ := strings.Cut(string(text), "Max file locks")
+	fields := strings.Fields(line)
+	if len(fields) < 2 {
+		return 0
+	}
+	mark, _ := strconv.ParseUint(fields[1], 10, 64)
+	return mark
+}
+
+// children lists the children of a process, zombies included.
+func children(pid int) []int {
+	if !listsChildren() {
+		return childrenByParent(pid)
+	}
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	var pids []int
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		for field := range strings.FieldsSeq(string(text)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, child)
+			}
+		}
+	}
+	return pids
+}
+
+var listsChildren = sync.OnceValue(func() bool {
+	lists, _ := filepath.Glob("/proc/self/task/*/children")
+	return len(lists) > 0
+})
+
+// childrenByParent does the same on kernels without /proc/…/children, by
+// looking at every process.
+func childrenByParent(parent int) []int {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	var pids []int
+	for _, path := range stats {
+		text, _ := os.ReadFile(path)
+		// pid (name) state ppid …, where name may hold anything
+		end := strings.LastIndexByte(string(text), ')')
+		fields := strings.Fields(string(text[end+1:]))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// subreaper reads the setting of this process.
+func subreaper() int {
+	var set int32
+	unix.Syscall6(unix.SYS_PRCTL, unix.PR_GET_CHILD_SUBREAPER, uintptr(unsafe.Pointer(&set)), 0, 0, 0, 0)
+	return int(set)
+}

@@ -1,0 +1,119 @@
+package process
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+type platform struct {
+	pid  int
+	mark mark
+	// exited is closed when the process is a zombie, not yet reaped, so that its
+	// pid and group still mean what they did; finished after it was reaped.
+	exited, finished chan struct{}
+}
+
+// start starts the command on a thread that lives as long as the process: the
+// parent-death signal is bound to the thread that forked.
+func (p *Process) start() error {
+	if p.cmd.SysProcAttr == nil {
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	p.cmd.SysProcAttr.Setpgid = true
+	p.cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	p.terminal.attach(p.cmd.SysProcAttr)
+	p.platform = platform{exited: make(chan struct{}), finished: make(chan struct{})}
+
+	adoptOrphans()
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := startPatiently(p.cmd, func(err error) bool { return errors.Is(err, unix.ETXTBSY) })
+		if err == nil {
+			p.platform.pid = p.cmd.Process.Pid
+			p.platform.mark = setMark(p.platform.pid)
+		}
+		started <- err
+		if err != nil {
+			return
+		}
+		for {
+			var info unix.Siginfo
+			if err := unix.Waitid(unix.P_PID, p.platform.pid, &info, unix.WEXITED|unix.WNOWAIT, nil); err != unix.EINTR {
+				break
+			}
+		}
+		close(p.platform.exited)
+		<-p.platform.finished
+	}()
+	err := <-started
+	if err != nil {
+		disownOrphans()
+	}
+	return err
+}
+
+func (p *Process) wait() error {
+	<-p.platform.exited
+	p.kill()
+	p.sweep()
+	disownOrphans()
+	p.setEnded()
+	err := p.cmd.Wait()
+	close(p.platform.finished)
+	return err
+}
+
+func (p *Process) interrupt() { unix.Kill(-p.platform.pid, unix.SIGTERM) }
+
+func (p *Process) kill() { unix.Kill(-p.platform.pid, unix.SIGKILL) }
+
+// sweep kills what the process left behind, and reaps what came to us as the
+// subreaper. Once the process itself has ended, each of its descendants sits
+// below one that has become our child: ours by its mark or its process group.
+func (p *Process) sweep() {
+	const patience = 10 * time.Second // for those that hang in the kernel
+	pause := 100 * time.Microsecond
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); pause = min(2*pause, 10*time.Millisecond) {
+		left := false
+		for _, pid := range children(os.Getpid()) {
+			if pid != p.platform.pid && p.owns(pid) {
+				left = true
+				killTree(pid, 0)
+				unix.Wait4(pid, nil, unix.WNOHANG, nil)
+			}
+		}
+		if !left {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// owns tells whether a child of ours comes from this process.
+func (p *Process) owns(pid int) bool {
+	if p.platform.mark.covers(markOf(pid)) {
+		return true
+	}
+	group, err := unix.Getpgid(pid)
+	return err == nil && group == p.platform.pid
+}
+
+// killTree kills a process and what is below it, stopping parents first, so that
+// they can't start more.
+func killTree(pid, depth int) {
+	const maxDepth = 100 // what hangs deeper comes to us when those above are dead
+	unix.Kill(pid, unix.SIGSTOP)
+	if depth < maxDepth {
+		for _, child := range children(pid) {
+			killTree(child, depth+1)
+		}
+	}
+	unix.Kill(pid, unix.SIGKILL)
+}
