@@ -21,10 +21,10 @@ help: ## show this list
 
 build: ## build signet and the plugins into bin/
 	@mkdir -p $(BIN)
-	@for c in $(COMMANDS); do echo "build $$c"; $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/$$c$(EXE) ./cmd/$$c || exit 1; done
+	@for c in $(COMMANDS); do echo "build $$c"; $(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/$$c$(EXE) ./cmd/$$c || exit 1; done
 
 install: build ## install signet into the Go binary folder
-	$(GO) install -trimpath -ldflags '$(LDFLAGS)' ./cmd/signet
+	$(GO) install -ldflags '$(LDFLAGS)' ./cmd/signet
 
 demo: build ## sign, verify, tamper and see it refused: no server, no account
 	@$(GO) run ./internal/tools/demo -bin $(BIN)

@@ -249,3 +249,19 @@ func (r *remoteRepository) PushSignature(ctx context.Context, request PushReques
 	}
 	return desc, nil
 }
+
+// Registry returns a registry to log in to.
+func (c *Client) Registry(name string) (*remote.Registry, error) {
+	reg, err := remote.NewRegistry(name)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a registry: give a host name, with a port if need be", name)
+	}
+	client := *c.auth(name)
+	client.Credential = nil
+	reg.Client, reg.PlainHTTP = &client, c.plain(name)
+	return reg, nil
+}
+
+// DescribeError words an error of the registry client: what was being done, the
+// HTTP status and the registry's own words.
+func DescribeError(op string, err error) error { return registryError(op, err) }

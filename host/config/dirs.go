@@ -1,8 +1,6 @@
 package config
 
-import (
-	"path/filepath"
-)
+import "path/filepath"
 
 // Dirs are the directories of a host (KEY-01..04).
 type Dirs struct {
@@ -71,6 +69,12 @@ func (d Dirs) Plugins() string { return filepath.Join(d.Libexec, "plugins") }
 
 // LocalKeys is the directory of the test keys and their certificates (KEY-12).
 func (d Dirs) LocalKeys() string { return filepath.Join(d.Config, "localkeys") }
+
+// LocalKey is the paths of a test key and its certificate, of modes 0600 and
+// 0644 (KEY-12).
+func (d Dirs) LocalKey(name string) (keyPath, certPath string) {
+	return filepath.Join(d.LocalKeys(), name+".key"), filepath.Join(d.LocalKeys(), name+".crt")
+}
 
 // CRLCache is the directory of cached CRLs.
 func (d Dirs) CRLCache() string { return filepath.Join(d.Cache, "crl") }

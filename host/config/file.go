@@ -1,12 +1,15 @@
 package config
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/natefinch/atomic"
@@ -15,37 +18,64 @@ import (
 // maxFileSize bounds a configuration file, in bytes.
 const maxFileSize = 16 << 20
 
-// WriteFile writes a file so that a reader, and whoever comes after a crash,
-// finds either the old content or the new, never a part. Missing directories
-// are made with mode 0700.
+// The lock of a file is waited for this long, and looked at this often.
+const (
+	lockPatience = 30 * time.Second
+	lockInterval = 5 * time.Millisecond
+)
+
+// ErrNotRegular says that a path is a directory, a symbolic link or a device
+// where only a plain file is read or replaced.
+var ErrNotRegular = errors.New("not a regular file (symlinks are not supported)")
+
+// WriteFile writes a file of exactly that mode so that a reader, and whoever
+// comes after a crash, finds either the old content or the new, never a part.
+// Missing directories are made with mode 0700. What is there and not a regular
+// file stays: the error is then ErrNotRegular.
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%q is %w", path, ErrNotRegular)
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	temp, err := os.CreateTemp(dir, tempPrefix(path)+"*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(temp.Name())
 	_, err = temp.Write(data)
-	err = errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close())
-	if err != nil {
+	if err := errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return atomic.ReplaceFile(temp.Name(), path)
+	if err := atomic.ReplaceFile(temp.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
 }
 
-// update changes a file under a lock that other processes honour: change gets
-// the present content (nil when there is no file) and returns the new one.
-func update(path string, mode fs.FileMode, change func(old []byte) ([]byte, error)) error {
+// tempPrefix begins the names of the temporary files of WriteFile.
+func tempPrefix(path string) string { return "." + filepath.Base(path) + "-tmp-" }
+
+// update changes a file of mode 0600 under a lock that other processes honour:
+// change gets the present content (nil when there is no file) and returns the
+// new one.
+func update(path string, change func(old []byte) ([]byte, error)) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
 	lock := flock.New(path + ".lock")
-	if err := lock.Lock(); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
+	defer cancel()
+	switch _, err := lock.TryLockContext(ctx, lockInterval); {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("another process has held %s.lock for %v: end it and try again", path, lockPatience)
+	case err != nil:
 		return fmt.Errorf("lock %s: %w", path, err)
 	}
-	defer lock.Unlock()
+	defer lock.Close()
+	removeLeftovers(path)
 	old, err := readFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -54,17 +84,28 @@ func update(path string, mode fs.FileMode, change func(old []byte) ([]byte, erro
 	if err != nil {
 		return err
 	}
-	return WriteFile(path, data, mode)
+	return WriteFile(path, data, 0o600)
+}
+
+// removeLeftovers deletes the temporary files of writers that were killed. It
+// is called under the lock, so that no writer is at work.
+func removeLeftovers(path string) {
+	entries, _ := os.ReadDir(filepath.Dir(path))
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), tempPrefix(path)) {
+			os.Remove(filepath.Join(filepath.Dir(path), entry.Name()))
+		}
+	}
 }
 
 // readFile reads a regular file of bounded size; links are refused.
 func readFile(path string) ([]byte, error) {
-	info, err := os.Lstat(path)
+	before, err := os.Lstat(path)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file (symlinks are not supported)", path)
+	if !before.Mode().IsRegular() {
+		return nil, fmt.Errorf("%q is %w", path, ErrNotRegular)
 	}
 	file, err := os.Open(path)
 	if err != nil {

@@ -47,9 +47,32 @@ type keysJSON struct {
 // ErrNoDefaultKey says that no key was named and there is no default (KEY-09).
 var ErrNoDefaultKey = errors.New("default signing key not set. Please set default signing key or specify a key name")
 
+// ErrKeyNameEmpty says that a key has no name.
+var ErrKeyNameEmpty = errors.New("key name cannot be empty")
+
+// KeyExistsError says that the key list has a key of that name already (KEY-07).
+type KeyExistsError struct{ Name string }
+
+// Error names the key.
+func (e *KeyExistsError) Error() string {
+	return fmt.Sprintf("signing key with name %q already exists", e.Name)
+}
+
+// MalformedKeysError says that the key list is not what it should be (KEY-06).
+type MalformedKeysError struct{ Err error }
+
+// Error names the file and what is wrong with it.
+func (e *MalformedKeysError) Error() string {
+	return fmt.Sprintf("malformed %s: %v", signingKeysFile, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *MalformedKeysError) Unwrap() error { return e.Err }
+
 // KeyNotFoundError says that the key list has no key of that name.
 type KeyNotFoundError struct{ Name string }
 
+// Error names the key (KEY-09).
 func (e *KeyNotFoundError) Error() string { return fmt.Sprintf("signing key %s not found", e.Name) }
 
 // SigningKeys is the key list of a configuration directory. Changes are made
@@ -61,7 +84,8 @@ func NewSigningKeys(dir string) SigningKeys {
 	return SigningKeys{filepath.Join(dir, signingKeysFile)}
 }
 
-// Load reads the list; it is empty when there is no file (KEY-06).
+// Load reads the list; it is empty when there is no file (KEY-06). Errors are a
+// *MalformedKeysError, or that the file cannot be read.
 func (s SigningKeys) Load() (*Keys, error) {
 	data, err := readFile(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -77,29 +101,33 @@ func parseKeys(data []byte) (*Keys, error) {
 	var file keysJSON
 	// One JSON value; whatever follows it is ignored.
 	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&file); err != nil {
-		return nil, fmt.Errorf("malformed signingkeys.json: %w", err)
+		return nil, &MalformedKeysError{err}
 	}
-	keys := &Keys{Keys: file.Keys}
 	seen := map[string]bool{}
 	for _, key := range file.Keys {
 		if key.Name == "" {
-			return nil, errors.New("malformed signingkeys.json: key name cannot be empty")
+			return nil, &MalformedKeysError{ErrKeyNameEmpty}
 		}
 		if seen[key.Name] {
-			return nil, fmt.Errorf("malformed signingkeys.json: multiple keys with name '%s' found", key.Name)
+			return nil, &MalformedKeysError{fmt.Errorf("multiple keys with name '%s' found", key.Name)}
 		}
 		seen[key.Name] = true
 	}
+	keys := &Keys{Keys: file.Keys}
 	if file.Default != nil {
 		keys.Default = *file.Default
+		if keys.Default == "" {
+			return nil, &MalformedKeysError{errors.New("default key name cannot be empty")}
+		}
 		if !seen[keys.Default] {
-			return nil, fmt.Errorf("malformed signingkeys.json: default key '%s' not found", keys.Default)
+			return nil, &MalformedKeysError{fmt.Errorf("default key '%s' not found", keys.Default)}
 		}
 	}
 	return keys, nil
 }
 
 // Get returns the key of that name, or the default one when name is empty.
+// Errors are ErrNoDefaultKey and a *KeyNotFoundError.
 func (k *Keys) Get(name string) (Key, error) {
 	if name == "" {
 		if k.Default == "" {
@@ -117,14 +145,33 @@ func (k *Keys) index(name string) int {
 	return slices.IndexFunc(k.Keys, func(key Key) bool { return key.Name == name })
 }
 
-// Add appends a key, and makes it the default if asked to.
+// check holds the rules on an entry: a pair of files, or a key of a plugin (KEY-07).
+func (k Key) check() error {
+	switch {
+	case k.Name == "":
+		return ErrKeyNameEmpty
+	case k.PluginName != "" && k.ID == "":
+		return errors.New("missing key id")
+	case k.PluginName != "" && (k.KeyPath != "" || k.CertPath != ""):
+		return fmt.Errorf("signing key %q has both files and a plugin: give one of them", k.Name)
+	case k.PluginName == "" && k.ID != "":
+		return errors.New("plugin name cannot be empty")
+	case k.PluginName == "" && (k.KeyPath == "" || k.CertPath == ""):
+		return fmt.Errorf("signing key %q needs the paths of a key file and a certificate file", k.Name)
+	}
+	return nil
+}
+
+// Add appends a key, and makes it the default if asked to. Whether the plugin
+// is installed is for the caller to check. Errors are ErrKeyNameEmpty, a
+// *KeyExistsError, what an entry lacks, and those of Load and of writing.
 func (s SigningKeys) Add(key Key, makeDefault bool) error {
+	if err := key.check(); err != nil {
+		return err
+	}
 	return s.change(func(keys *Keys) error {
-		if key.Name == "" {
-			return errors.New("key name cannot be empty")
-		}
 		if keys.index(key.Name) >= 0 {
-			return fmt.Errorf("signing key with name %q already exists", key.Name)
+			return &KeyExistsError{key.Name}
 		}
 		keys.Keys = append(keys.Keys, key)
 		if makeDefault {
@@ -134,8 +181,12 @@ func (s SigningKeys) Add(key Key, makeDefault bool) error {
 	})
 }
 
-// SetDefault makes a key the default.
+// SetDefault makes a key the default. Errors are ErrKeyNameEmpty, a
+// *KeyNotFoundError, and those of Load and of writing.
 func (s SigningKeys) SetDefault(name string) error {
+	if name == "" {
+		return ErrKeyNameEmpty
+	}
 	return s.change(func(keys *Keys) error {
 		if keys.index(name) < 0 {
 			return &KeyNotFoundError{name}
@@ -146,10 +197,14 @@ func (s SigningKeys) SetDefault(name string) error {
 }
 
 // Delete removes keys from the list, all or none, and returns the name of the
-// default key when it was among them (KEY-08). Key files stay.
+// default key when it was among them (KEY-08). Key files stay. Errors are those
+// of SetDefault.
 func (s SigningKeys) Delete(names ...string) (deletedDefault string, err error) {
 	err = s.change(func(keys *Keys) error {
 		for _, name := range names {
+			if name == "" {
+				return ErrKeyNameEmpty
+			}
 			i := keys.index(name)
 			if i < 0 {
 				return &KeyNotFoundError{name}
@@ -168,7 +223,7 @@ func (s SigningKeys) Delete(names ...string) (deletedDefault string, err error) 
 }
 
 func (s SigningKeys) change(edit func(*Keys) error) error {
-	return update(s.path, 0o600, func(old []byte) ([]byte, error) {
+	return update(s.path, func(old []byte) ([]byte, error) {
 		keys := &Keys{}
 		if old != nil {
 			var err error

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,17 +14,37 @@ import (
 // settingsFile is the name of the settings in the configuration directory.
 const settingsFile = "config.json"
 
-// Settings is what config.json says (KEY-10). Credential stores in the same
-// file are read by the registry client.
+// Settings is what config.json says (KEY-10). The same file may hold "auths"
+// for the registry client; nothing here writes it.
 type Settings struct {
 	// InsecureRegistries lists hosts that are spoken to by plain HTTP.
 	InsecureRegistries []string `json:"insecureRegistries"`
+	// CredentialsStore names the credential helper for all hosts; may be empty.
+	CredentialsStore string `json:"credsStore"`
+	// CredentialHelpers maps hosts to credential helpers.
+	CredentialHelpers map[string]string `json:"credHelpers"`
 	// SignatureFormat is the default of --signature-format, in lower case; may
-	// be empty.
+	// be empty (KEY-11).
 	SignatureFormat string `json:"signatureFormat"`
 }
 
+// MalformedSettingsError says that config.json is not the JSON it should be.
+type MalformedSettingsError struct {
+	Path string
+	Err  error
+}
+
+// Error names the file and what to do.
+func (e *MalformedSettingsError) Error() string {
+	return fmt.Sprintf("malformed config.json: %v: mend or remove %s", e.Err, e.Path)
+}
+
+// Unwrap returns the reader's error.
+func (e *MalformedSettingsError) Unwrap() error { return e.Err }
+
 // LoadSettings reads the settings in dir; they are empty when there is no file.
+// Unknown members and whatever follows the JSON value are ignored. Errors are a
+// *MalformedSettingsError, or that the file cannot be read.
 func LoadSettings(dir string) (*Settings, error) {
 	settings := &Settings{}
 	path := SettingsPath(dir)
@@ -34,8 +55,8 @@ func LoadSettings(dir string) (*Settings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("failed to load settings: %w", err)
 	}
-	if err := json.Unmarshal(data, settings); err != nil {
-		return nil, fmt.Errorf("malformed config.json: %w: mend or remove %s", err, path)
+	if err := json.NewDecoder(bytes.NewReader(data)).Decode(settings); err != nil {
+		return nil, &MalformedSettingsError{path, err}
 	}
 	settings.SignatureFormat = strings.ToLower(settings.SignatureFormat)
 	return settings, nil

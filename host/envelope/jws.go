@@ -306,7 +306,9 @@ func (r jsonReader) time() (*time.Time, error) {
 		return nil, err
 	}
 	var t time.Time
-	if err := t.UnmarshalText(text); err != nil || !inRange(t.UTC()) {
+	// The parser of package time also takes a comma and an hour of one digit.
+	strict := len(text) >= len("2006-01-02T15:04:05Z") && text[13] == ':' && bytes.IndexByte(text, ',') < 0
+	if err := t.UnmarshalText(text); err != nil || !strict || !inRange(t.UTC()) {
 		return nil, fmt.Errorf("%s is not an RFC 3339 time", r.place())
 	}
 	t = t.UTC()

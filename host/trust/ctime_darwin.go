@@ -10,7 +10,7 @@ import (
 // set back.
 func changeTime(info fs.FileInfo) time.Time {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		return time.Unix(stat.Ctimespec.Sec, stat.Ctimespec.Nsec)
+		return time.Unix(stat.Ctimespec.Unix())
 	}
 	return info.ModTime()
 }

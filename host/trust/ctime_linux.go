@@ -10,7 +10,7 @@ import (
 // set back.
 func changeTime(info fs.FileInfo) time.Time {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		return time.Unix(int64(stat.Ctim.Sec), int64(stat.Ctim.Nsec))
+		return time.Unix(stat.Ctim.Unix())
 	}
 	return info.ModTime()
 }

@@ -3,12 +3,8 @@ package trust
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // When a timestamp countersignature is verified (TP-10).
@@ -20,7 +16,16 @@ const (
 // policyVersion is the one version of trust policy documents.
 const policyVersion = "1.0"
 
-// Statement is one statement of a trust policy, checked and ready for use.
+const quickstart = "https://notaryproject.dev/docs/quickstart/#create-a-trust-policy"
+
+// The two kinds of policy, as messages name them.
+const (
+	kindOCI  = "oci"
+	kindBlob = "blob"
+)
+
+// Statement is one statement of a trust policy, checked and ready for use. It
+// is shared by all who use the policy: nobody may change it.
 type Statement struct {
 	Name string
 	// RegistryScopes lists repositories, or "*" alone; empty in a blob policy.
@@ -34,12 +39,23 @@ type Statement struct {
 	// TrustedIdentities as written, for plugins; Identities is their parsed form.
 	TrustedIdentities []string
 	Identities        Identities
+
+	// Extensions names the extensions that the statement uses; empty in a
+	// statement of the specification.
+	Extensions []string
+	// VerificationPlugins are the checks that the verifier demands, in order.
+	VerificationPlugins []VerificationPlugin
+	// SignaturePlugins says which plugins a signature may call for.
+	SignaturePlugins SignaturePlugins
+	// Threshold demands several signatures; nil when one is enough.
+	Threshold *Threshold
 }
 
 // OCIPolicy is a valid trust policy for OCI artifacts (TP-06).
 type OCIPolicy struct {
 	Statements []*Statement
-	// Warnings are remarks on what is allowed and hardly meant.
+	// Warnings are remarks on what is allowed and hardly meant, and on what
+	// other hosts do not enforce.
 	Warnings []string
 	byScope  map[string]*Statement
 }
@@ -47,8 +63,10 @@ type OCIPolicy struct {
 // BlobPolicy is a valid trust policy for files (TP-07).
 type BlobPolicy struct {
 	Statements []*Statement
-	// Warnings are remarks on what is allowed and hardly meant.
+	// Warnings are as those of OCIPolicy.
 	Warnings []string
+	byName   map[string]*Statement
+	global   *Statement
 }
 
 // NoStatementError says that a policy has no statement for what is to be
@@ -58,272 +76,293 @@ type NoStatementError struct {
 	Message string
 }
 
+// Error returns the message.
 func (e *NoStatementError) Error() string { return e.Message }
 
-// document is a policy as it stands in its file.
-type document struct {
-	Version       string         `json:"version"`
-	TrustPolicies []statement    `json:"trustPolicies"`
-	Unknown       jsontext.Value `json:",unknown"`
+// StatementError says which statement of a policy breaks a rule.
+type StatementError struct {
+	// Kind of the policy: "oci" or "blob".
+	Kind string
+	// Statement is the statement's name.
+	Statement string
+	// Err is a predicate: what the statement has, uses or is.
+	Err error
 }
 
-type statement struct {
-	Name                  string                `json:"name"`
-	RegistryScopes        []string              `json:"registryScopes"`
-	GlobalPolicy          bool                  `json:"globalPolicy"`
-	SignatureVerification signatureVerification `json:"signatureVerification"`
-	TrustStores           []string              `json:"trustStores"`
-	TrustedIdentities     []string              `json:"trustedIdentities"`
-	Unknown               jsontext.Value        `json:",unknown"`
+// Error names the statement and the rule.
+func (e *StatementError) Error() string {
+	return fmt.Sprintf("%s trust policy: trust policy statement %q %v", e.Kind, e.Statement, e.Err)
 }
 
-type signatureVerification struct {
-	Level           string            `json:"level"`
-	Override        map[string]string `json:"override"`
-	VerifyTimestamp string            `json:"verifyTimestamp"`
-	Unknown         jsontext.Value    `json:",unknown"`
-}
+// Unwrap returns the rule.
+func (e *StatementError) Unwrap() error { return e.Err }
 
 // ParseOCIPolicy reads a trust policy for OCI artifacts and checks all of it
-// (TP-37): one bad statement makes the document unusable.
+// (TP-37): one bad statement makes the document unusable. Errors are a
+// *MalformedPolicyError, a *StatementError, a *ScopeError, or one that says
+// what is wrong with the document as a whole.
 func ParseOCIPolicy(data []byte) (*OCIPolicy, error) {
-	doc, warnings, err := decode(data, "oci")
+	doc, err := decode(data, kindOCI)
 	if err != nil {
 		return nil, err
 	}
-	policy := &OCIPolicy{Warnings: warnings, byScope: map[string]*Statement{}}
-	for i := range doc.TrustPolicies {
-		s := &doc.TrustPolicies[i]
-		parsed, err := s.parse("oci", &policy.Warnings)
+	policy := &OCIPolicy{Warnings: doc.warnings(), byScope: map[string]*Statement{}}
+	for _, s := range doc.statements {
+		parsed, err := s.parse(kindOCI)
 		if err != nil {
+			return nil, &StatementError{kindOCI, s.name, err}
+		}
+		if err := checkScopes(s.name, s.scopes, parsed.Level); err != nil {
 			return nil, err
 		}
-		if err := checkScopes(s, parsed.Level); err != nil {
-			return nil, err
-		}
-		for _, scope := range s.RegistryScopes {
+		for _, scope := range s.scopes {
 			if _, taken := policy.byScope[scope]; taken {
 				return nil, fmt.Errorf("registry scope %q is present in multiple oci trust policy statements, one registry scope value can only be associated with one statement", scope)
 			}
 			policy.byScope[scope] = parsed
 		}
-		parsed.RegistryScopes = s.RegistryScopes
+		parsed.RegistryScopes = s.scopes
 		policy.Statements = append(policy.Statements, parsed)
+		policy.Warnings = append(policy.Warnings, s.warnings(parsed)...)
 	}
 	return policy, nil
 }
 
 // ParseBlobPolicy reads a trust policy for files and checks all of it (TP-37).
+// Errors are as those of ParseOCIPolicy.
 func ParseBlobPolicy(data []byte) (*BlobPolicy, error) {
-	doc, warnings, err := decode(data, "blob")
+	doc, err := decode(data, kindBlob)
 	if err != nil {
 		return nil, err
 	}
-	policy := &BlobPolicy{Warnings: warnings}
-	global := false
-	for i := range doc.TrustPolicies {
-		s := &doc.TrustPolicies[i]
-		parsed, err := s.parse("blob", &policy.Warnings)
+	policy := &BlobPolicy{Warnings: doc.warnings(), byName: map[string]*Statement{}}
+	for _, s := range doc.statements {
+		parsed, err := s.parse(kindBlob)
 		if err != nil {
-			return nil, err
+			return nil, &StatementError{kindBlob, s.name, err}
 		}
-		if s.GlobalPolicy {
-			if global {
+		if s.global {
+			if policy.global != nil {
 				return nil, errors.New("multiple blob trust policy statements have globalPolicy set to true. Only one trust policy statement can be marked as global policy")
 			}
 			if parsed.Level.Skip() {
 				return nil, errors.New("global blob trust policy statement cannot have verification level set to skip")
 			}
-			global = true
+			policy.global = parsed
 		}
-		parsed.GlobalPolicy = s.GlobalPolicy
+		parsed.GlobalPolicy = s.global
+		policy.byName[s.name] = parsed
 		policy.Statements = append(policy.Statements, parsed)
+		policy.Warnings = append(policy.Warnings, s.warnings(parsed)...)
 	}
 	return policy, nil
 }
 
 // Statement returns the statement for a repository, written as the user did
-// (TP-20): the one that lists it, else the one with scope "*".
+// (TP-20): the one that lists it byte for byte, else the one with scope "*".
+// Errors are a *ScopeError when that is no repository, and a *NoStatementError.
 func (p *OCIPolicy) Statement(repository string) (*Statement, error) {
-	if s, ok := p.byScope[repository]; ok && repository != "*" {
+	if s, ok := p.byScope[repository]; ok && repository != anyScope {
 		return s, nil
 	}
-	if s, ok := p.byScope["*"]; ok {
+	if err := CheckScope(repository); err != nil {
+		return nil, err
+	}
+	if s, ok := p.byScope[anyScope]; ok {
 		return s, nil
 	}
 	return nil, &NoStatementError{fmt.Sprintf("artifact %q has no applicable oci trust policy statement. Trust policy applicability for a given artifact is determined by registryScopes. To create a trust policy, see: %s", repository, quickstart)}
 }
 
-// Statement returns the statement with that name, or the global one when name
-// is empty (TP-21).
+// Statement returns the statement with exactly that name, or the global one
+// when name is empty (TP-21). The error is a *NoStatementError.
 func (p *BlobPolicy) Statement(name string) (*Statement, error) {
-	for _, s := range p.Statements {
-		if (name == "" && s.GlobalPolicy) || (name != "" && s.Name == name) {
-			return s, nil
-		}
-	}
 	if name == "" {
-		return nil, &NoStatementError{"no global blob trust policy"}
+		if p.global == nil {
+			return nil, &NoStatementError{"no global blob trust policy"}
+		}
+		return p.global, nil
+	}
+	if s, ok := p.byName[name]; ok {
+		return s, nil
 	}
 	return nil, &NoStatementError{fmt.Sprintf("no applicable blob trust policy with name %q", name)}
 }
 
-const quickstart = "https://notaryproject.dev/docs/quickstart/#create-a-trust-policy"
-
-// decode reads a document and checks what does not depend on its kind.
-func decode(data []byte, kind string) (*document, []string, error) {
-	doc := &document{}
-	if err := json.Unmarshal(data, doc, json.MatchCaseInsensitiveNames(true)); err != nil {
-		return nil, nil, &MalformedPolicyError{Err: err}
-	}
-	var warnings []string
-	warnUnknown(&warnings, "the document", doc.Unknown)
-	switch {
-	case doc.Version == "":
-		return nil, nil, fmt.Errorf("%s trust policy has empty version, version must be specified", kind)
-	case doc.Version != policyVersion:
-		return nil, nil, fmt.Errorf("%s trust policy document uses unsupported version %q", kind, doc.Version)
-	case len(doc.TrustPolicies) == 0:
-		return nil, nil, fmt.Errorf("%s trust policy document can not have zero trust policy statements", kind)
-	}
-	names := map[string]bool{}
-	for _, s := range doc.TrustPolicies {
-		if s.Name == "" {
-			return nil, nil, fmt.Errorf("a %s trust policy statement is missing a name, every statement requires a name", kind)
-		}
-		if names[s.Name] {
-			return nil, nil, fmt.Errorf("multiple %s trust policy statements use the same name %q, statement names must be unique", kind, s.Name)
-		}
-		names[s.Name] = true
-	}
-	return doc, warnings, nil
+// document is a policy as it stands in its file, each member of the right type
+// and nothing else checked.
+type document struct {
+	version    string
+	statements []statement
+	unknown    []string
 }
 
-// MalformedPolicyError says that a policy file is not the JSON it should be (TP-03).
-type MalformedPolicyError struct {
-	// Err tells where; nil when the text of Error says it all.
-	Err error
+// statement is one statement as it stands in its file.
+type statement struct {
+	name            string
+	scopes          []string // OCI
+	global          bool     // blob
+	level           string
+	overrides       map[string]string
+	verifyTimestamp string
+	stores          []string
+	identities      []string
+	extensions      extensions
+	unknown         []string // paths within the statement
 }
 
-func (e *MalformedPolicyError) Error() string {
-	if e.Err == nil {
-		return "malformed trust policy. To create a trust policy, see: " + quickstart
-	}
-	return fmt.Sprintf("malformed trust policy. To create a trust policy, see: %s (%v)", quickstart, e.Err)
-}
-
-// Unwrap returns the reader's error.
-func (e *MalformedPolicyError) Unwrap() error { return e.Err }
-
-// parse checks the members that both kinds of statement have.
-func (s *statement) parse(kind string, warnings *[]string) (*Statement, error) {
-	fail := func(err error) (*Statement, error) {
-		return nil, fmt.Errorf("%s trust policy statement %q: %w", kind, s.Name, err)
-	}
-	v := s.SignatureVerification
-	if v.Level == "" {
-		return fail(errors.New("signature verification level is empty or missing in the trust policy statement"))
-	}
-	level, err := newLevel(v.Level, v.Override)
+// decode reads a document and checks what does not depend on its statements' content.
+func decode(data []byte, kind string) (*document, error) {
+	root, err := readDocument(data)
 	if err != nil {
-		return fail(err)
+		return nil, &MalformedPolicyError{Err: err}
 	}
-	switch v.VerifyTimestamp {
-	case "", TimestampAlways, TimestampAfterCertExpiry:
-	default:
-		return fail(fmt.Errorf("verifyTimestamp has value %q, use %q or %q", v.VerifyTimestamp, TimestampAlways, TimestampAfterCertExpiry))
+	doc := &document{version: root.text("version")}
+	for _, o := range root.children("trustPolicies") {
+		doc.statements = append(doc.statements, decodeStatement(o, kind))
 	}
-	parsed := &Statement{Name: s.Name, Level: level, VerifyTimestamp: v.VerifyTimestamp, TrustedIdentities: s.TrustedIdentities}
-	if parsed.VerifyTimestamp == "" {
-		parsed.VerifyTimestamp = TimestampAlways
+	doc.unknown = root.unknown()
+	if err := *root.err; err != nil {
+		return nil, &MalformedPolicyError{Err: err}
 	}
-	warnUnknown(warnings, fmt.Sprintf("statement %q", s.Name), s.Unknown)
-	warnUnknown(warnings, fmt.Sprintf("signatureVerification of statement %q", s.Name), v.Unknown)
-	empty := len(s.TrustStores) == 0 && len(s.TrustedIdentities) == 0
-	if level.Skip() {
-		if !empty {
-			return fail(errors.New("set to skip signature verification but configured with trust stores and/or trusted identities, remove them if signature verification needs to be skipped"))
-		}
-		return parsed, nil
+	switch {
+	case doc.version == "":
+		return nil, fmt.Errorf("%s trust policy document has empty version, version must be specified", kind)
+	case doc.version != policyVersion:
+		return nil, fmt.Errorf("%s trust policy document uses unsupported version %q, the supported version is %q", kind, doc.version, policyVersion)
+	case len(doc.statements) == 0:
+		return nil, fmt.Errorf("%s trust policy document can not have zero trust policy statements", kind)
 	}
-	if len(s.TrustStores) == 0 || len(s.TrustedIdentities) == 0 {
-		return fail(errors.New("either missing trust stores or trusted identities, both must be specified"))
-	}
-	if parsed.TrustStores, err = parseStores(s.TrustStores); err != nil {
-		return fail(err)
-	}
-	if parsed.Identities, err = ParseIdentities(s.TrustedIdentities); err != nil {
-		return fail(err)
-	}
-	if level.Action(CheckAuthenticity) == ActionEnforce && !slices.ContainsFunc(parsed.TrustStores, func(r StoreRef) bool { return r.Type != StoreTSA }) {
-		*warnings = append(*warnings, fmt.Sprintf("statement %q lists only tsa trust stores: no signature can pass its authenticity check", s.Name))
-	}
-	return parsed, nil
+	return doc, doc.checkNames(kind)
 }
 
-func parseStores(entries []string) ([]StoreRef, error) {
-	var stores []StoreRef
-	for _, entry := range entries {
-		kind, name, found := strings.Cut(entry, ":")
-		if !found {
-			return nil, fmt.Errorf("trust store %q is missing separator in trust store value. The required format is <TrustStoreType>:<TrustStoreName>", entry)
-		}
-		ref := StoreRef{Type: StoreType(kind), Name: name}
-		if !slices.Contains(StoreTypes, ref.Type) {
-			return nil, fmt.Errorf("uses an unsupported trust store type %q in trust store value %q: use ca, signingAuthority or tsa", kind, entry)
-		}
-		if !ValidName(name) {
-			return nil, fmt.Errorf("uses an unsupported trust store name %q in trust store value %q. Named store name needs to follow [a-zA-Z0-9_.-]+ format", name, entry)
-		}
-		stores = append(stores, ref)
+func decodeStatement(o *object, kind string) statement {
+	s := statement{
+		name:       o.text("name"),
+		stores:     o.texts("trustStores"),
+		identities: o.texts("trustedIdentities"),
 	}
-	return stores, nil
+	if kind == kindOCI {
+		s.scopes = o.texts("registryScopes")
+	} else {
+		s.global = o.flag("globalPolicy")
+	}
+	if v := o.child("signatureVerification"); v != nil {
+		s.level = v.text("level")
+		s.overrides = v.textMap("override")
+		s.verifyTimestamp = v.text("verifyTimestamp")
+		for _, name := range v.unknown() {
+			s.unknown = append(s.unknown, "signatureVerification."+name)
+		}
+	}
+	s.extensions = decodeExtensions(o)
+	s.unknown = append(s.unknown, s.extensions.unknown...)
+	s.unknown = append(s.unknown, o.unknown()...)
+	return s
 }
 
-// The grammar of registry scopes (TP-14).
-var (
-	domainPattern     = regexp.MustCompile(`^(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))+)?(?::[0-9]+)?$`)
-	repositoryPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:(?:[._]|__|[-]*)[a-z0-9]+)+)?(?:(?:/[a-z0-9]+(?:(?:(?:[._]|__|[-]*)[a-z0-9]+)+)?)+)?$`)
-)
-
-// checkScopes holds the rules on registryScopes (TP-13..17).
-func checkScopes(s *statement, level Level) error {
-	if len(s.RegistryScopes) == 0 {
-		return fmt.Errorf("oci trust policy statement %q has zero registry scopes, it must specify registry scopes with at least one value", s.Name)
-	}
-	for _, scope := range s.RegistryScopes {
-		if scope == "*" {
-			if len(s.RegistryScopes) > 1 {
-				return fmt.Errorf("oci trust policy statement %q uses wildcard registry scope '*', a wildcard scope cannot be used in conjunction with other scope values", s.Name)
-			}
-			if level.Skip() {
-				return fmt.Errorf("oci trust policy statement %q skips verification for the wildcard registry scope '*': name the repositories that need no verification", s.Name)
-			}
-			continue
+func (d *document) checkNames(kind string) error {
+	names := map[string]bool{}
+	for _, s := range d.statements {
+		if s.name == "" {
+			return fmt.Errorf("%s trust policy: a trust policy statement is missing a name, every statement requires a name", kind)
 		}
-		domain, repository, found := strings.Cut(scope, "/")
-		if !found || !domainPattern.MatchString(domain) || !repositoryPattern.MatchString(repository) {
-			return fmt.Errorf("registry scope %q is not valid, make sure it is a fully qualified repository without the scheme, protocol or tag. For example domain.com/my/repository or a local scope like local/myOCILayout", scope)
+		if names[s.name] {
+			return fmt.Errorf("multiple %s trust policy statements use the same name %q, statement names must be unique", kind, s.name)
 		}
+		names[s.name] = true
 	}
 	return nil
 }
 
-// warnUnknown remarks on members that have no meaning here (TP-33).
-func warnUnknown(warnings *[]string, where string, unknown jsontext.Value) {
-	if len(unknown) == 0 {
-		return
+// parse checks the members that both kinds of statement have. Its errors are
+// predicates, see StatementError.
+func (s *statement) parse(kind string) (*Statement, error) {
+	level, err := newLevel(s.level, s.overrides)
+	if err != nil {
+		return nil, fmt.Errorf("has invalid signatureVerification: %w", err)
 	}
-	var members map[string]jsontext.Value
-	if json.Unmarshal(unknown, &members) != nil {
-		return
+	switch s.verifyTimestamp {
+	case "", TimestampAlways, TimestampAfterCertExpiry:
+	default:
+		return nil, fmt.Errorf("has invalid signatureVerification: verifyTimestamp must be %q or %q, but got %q", TimestampAlways, TimestampAfterCertExpiry, s.verifyTimestamp)
 	}
-	names := make([]string, 0, len(members))
-	for name := range members {
-		names = append(names, name)
+	parsed := &Statement{Name: s.name, Level: level, VerifyTimestamp: s.verifyTimestamp, TrustedIdentities: s.identities}
+	if parsed.VerifyTimestamp == "" {
+		parsed.VerifyTimestamp = TimestampAlways
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		*warnings = append(*warnings, fmt.Sprintf("member %q in %s is not known and ignored", name, where))
+	if err := s.parseTrust(parsed); err != nil {
+		return nil, err
 	}
+	return parsed, s.parseExtensions(parsed)
+}
+
+// parseTrust checks stores and identities (TP-11, TP-12, TP-22).
+func (s *statement) parseTrust(parsed *Statement) error {
+	if parsed.Level.Skip() {
+		if len(s.stores) > 0 || len(s.identities) > 0 {
+			return errors.New("is set to skip signature verification but configured with trust stores and/or trusted identities, remove them if signature verification needs to be skipped")
+		}
+		return nil
+	}
+	if len(s.stores) == 0 || len(s.identities) == 0 {
+		return errors.New("is either missing trust stores or trusted identities, both must be specified")
+	}
+	for _, entry := range s.stores {
+		ref, err := parseStoreRef(entry)
+		if err != nil {
+			return err
+		}
+		parsed.TrustStores = append(parsed.TrustStores, ref)
+	}
+	identities, err := ParseIdentities(s.identities)
+	if errors.Is(err, errWildcardMixed) {
+		return fmt.Errorf("uses %w", err)
+	}
+	if err != nil {
+		return fmt.Errorf("has %w", err)
+	}
+	parsed.Identities = identities
+	return nil
+}
+
+// parseStoreRef reads an entry of trustStores, "type:name" (TP-12, TS-02).
+func parseStoreRef(entry string) (StoreRef, error) {
+	kind, name, found := strings.Cut(entry, ":")
+	if !found {
+		return StoreRef{}, fmt.Errorf("has malformed trust store value %q. The required format is <TrustStoreType>:<TrustStoreName>", entry)
+	}
+	ref := StoreRef{Type: StoreType(kind), Name: name}
+	if !slices.Contains(StoreTypes, ref.Type) {
+		return StoreRef{}, fmt.Errorf("uses an unsupported trust store type %q in trust store value %q, supported types are %q", kind, entry, StoreTypes)
+	}
+	if !ValidName(name) {
+		return StoreRef{}, fmt.Errorf("uses an unsupported trust store name %q in trust store value %q. Named store name needs to follow [a-zA-Z0-9_.-]+ format", name, entry)
+	}
+	return ref, nil
+}
+
+// warnings remarks on members of the document that have no meaning (TP-33).
+func (d *document) warnings() []string {
+	var out []string
+	for _, name := range d.unknown {
+		out = append(out, fmt.Sprintf("member %q of the trust policy document is not known and ignored", name))
+	}
+	return out
+}
+
+// warnings remarks on a valid statement (TP-33, TP-36).
+func (s *statement) warnings(parsed *Statement) []string {
+	var out []string
+	for _, name := range s.unknown {
+		out = append(out, fmt.Sprintf("member %q of trust policy statement %q is not known and ignored", name, s.name))
+	}
+	anchors := func(ref StoreRef) bool { return ref.Type != StoreTSA }
+	if parsed.Level.Action(CheckAuthenticity) == ActionEnforce && !slices.ContainsFunc(parsed.TrustStores, anchors) {
+		out = append(out, fmt.Sprintf("trust policy statement %q lists only trust stores of type tsa: no signature can pass its authenticity check, add a store of type ca or signingAuthority", s.name))
+	}
+	if len(parsed.Extensions) > 0 {
+		out = append(out, fmt.Sprintf("trust policy statement %q uses extensions (%s): other hosts read this file without these checks", s.name, strings.Join(parsed.Extensions, ", ")))
+	}
+	return out
 }

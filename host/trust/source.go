@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"sync"
+	"time"
 )
 
 // The names of policy files in the configuration directory (TP-01, TP-02).
@@ -18,16 +18,19 @@ const (
 )
 
 // maxPolicySize bounds a policy file, in bytes.
-const maxPolicySize = 16 << 20
+const maxPolicySize = 4 << 20
 
 // PolicySource is where a verifier gets its policies from. What it returns is
-// the policy in force at the time of the call.
+// the policy in force at the time of the call. Implementations may be used by
+// several goroutines at once.
 type PolicySource interface {
 	OCIPolicy(ctx context.Context) (*OCIPolicy, error)
 	BlobPolicy(ctx context.Context) (*BlobPolicy, error)
 }
 
-// FilePolicies reads policies from a configuration directory.
+// FilePolicies reads policies from a configuration directory, anew each time;
+// PolicyCache is the PolicySource for more than one verification. Errors are
+// *PolicyNotFoundError, *PolicyFileError and those of ParseOCIPolicy.
 type FilePolicies struct {
 	Dir string
 	// AllowSymlinks lets policy files be symbolic links, as mounted
@@ -53,27 +56,52 @@ func (f FilePolicies) BlobPolicy(context.Context) (*BlobPolicy, error) {
 	return ParseBlobPolicy(data)
 }
 
-// ReadOCI returns the bytes of the policy file in force and its path.
+// ReadOCI returns the bytes of the policy file in force and its path; with an
+// error, the path of the file that it is about.
 func (f FilePolicies) ReadOCI() (data []byte, path string, err error) {
-	path = filepath.Join(f.Dir, OCIPolicyFile)
-	data, err = f.read(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		path = filepath.Join(f.Dir, LegacyPolicyFile)
-		data, err = f.read(path)
-	}
-	return data, path, notPresent(err)
+	data, path, _, err = f.read(ociFiles)
+	return data, path, err
 }
 
 // ReadBlob returns the bytes of the blob policy file and its path.
 func (f FilePolicies) ReadBlob() (data []byte, path string, err error) {
-	path = filepath.Join(f.Dir, BlobPolicyFile)
-	data, err = f.read(path)
-	return data, path, notPresent(err)
+	data, path, _, err = f.read(blobFiles)
+	return data, path, err
+}
+
+// The files of a policy, of which the first that is there counts.
+var (
+	ociFiles  = []string{OCIPolicyFile, LegacyPolicyFile}
+	blobFiles = []string{BlobPolicyFile}
+)
+
+// read returns the content of the first of the files that is there.
+func (f FilePolicies) read(names []string) (data []byte, path string, info fs.FileInfo, err error) {
+	for _, name := range names {
+		path = filepath.Join(f.Dir, name)
+		data, info, err = readRegular(path, maxPolicySize, f.AllowSymlinks)
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return data, path, info, policyError(path, err)
+}
+
+// look returns how the first of the files looks that is there.
+func (f FilePolicies) look(names []string) (info fs.FileInfo, err error) {
+	for _, name := range names {
+		info, err = statFunc(f.AllowSymlinks)(filepath.Join(f.Dir, name))
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return info, err
 }
 
 // PolicyNotFoundError says that there is no policy file. It wraps fs.ErrNotExist.
 type PolicyNotFoundError struct{ err error }
 
+// Error says how to get a policy (TP-03).
 func (e *PolicyNotFoundError) Error() string {
 	return "trust policy is not present. To create a trust policy, see: " + quickstart
 }
@@ -81,40 +109,93 @@ func (e *PolicyNotFoundError) Error() string {
 // Unwrap returns an error that is fs.ErrNotExist.
 func (e *PolicyNotFoundError) Unwrap() error { return e.err }
 
-func notPresent(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return &PolicyNotFoundError{err}
-	}
-	return err
+// PolicyFileError says that a policy file is there and cannot be used.
+type PolicyFileError struct {
+	Path string
+	// Err is fs.ErrPermission, that the file is not a regular one, or another
+	// error of the file system.
+	Err error
 }
 
-// read returns a policy file's bytes, unless it is no regular file.
-func (f FilePolicies) read(path string) ([]byte, error) {
-	stat := os.Lstat
-	if f.AllowSymlinks {
-		stat = os.Stat
+// Error says what is wrong with the file (TP-03).
+func (e *PolicyFileError) Error() string {
+	switch {
+	case errors.Is(e.Err, errNotRegular):
+		return "trust policy is not a regular file (symlinks are not supported). To create a trust policy, see: " + quickstart
+	case errors.Is(e.Err, fs.ErrPermission):
+		return fmt.Sprintf("unable to read trust policy due to file permissions, please verify the permissions of %s", e.Path)
 	}
-	info, err := stat(path)
+	return fmt.Sprintf("unable to read trust policy: %v", e.Err)
+}
+
+// Unwrap returns the error of the file system.
+func (e *PolicyFileError) Unwrap() error { return e.Err }
+
+func policyError(path string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return &PolicyNotFoundError{err}
+	}
+	return &PolicyFileError{path, err}
+}
+
+// PolicyCache is a PolicySource that parses the policies of a configuration
+// directory once, and again when a file's inode, size, mode or times have
+// changed. A file changed less than 2 s before it was read is read again. An
+// error is never kept. It may be used by several goroutines at once.
+type PolicyCache struct {
+	files FilePolicies
+	now   func() time.Time
+	oci   cachedPolicy[*OCIPolicy]
+	blob  cachedPolicy[*BlobPolicy]
+}
+
+// NewPolicyCache returns a cache in front of files. now is the clock; nil
+// means time.Now.
+func NewPolicyCache(files FilePolicies, now func() time.Time) *PolicyCache {
+	if now == nil {
+		now = time.Now
+	}
+	return &PolicyCache{files: files, now: now}
+}
+
+// OCIPolicy returns the OCI policy in force. It is shared: nobody may change it.
+func (c *PolicyCache) OCIPolicy(context.Context) (*OCIPolicy, error) {
+	return c.oci.get(c, ociFiles, ParseOCIPolicy)
+}
+
+// BlobPolicy returns the blob policy in force. It is shared: nobody may change it.
+func (c *PolicyCache) BlobPolicy(context.Context) (*BlobPolicy, error) {
+	return c.blob.get(c, blobFiles, ParseBlobPolicy)
+}
+
+// cachedPolicy is a parsed policy and how its file looked. A file of another
+// name has another inode, so the name need not be kept.
+type cachedPolicy[P any] struct {
+	mu     sync.Mutex
+	seen   snapshot
+	policy P
+}
+
+func (c *cachedPolicy[P]) get(cache *PolicyCache, names []string, parse func([]byte) (P, error)) (P, error) {
+	var none P
+	info, err := cache.files.look(names)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil && c.seen.holds(info) {
+		return c.policy, nil
+	}
+	now := cache.now()
+	data, _, info, err := cache.files.read(names)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		return nil, fmt.Errorf("unable to read trust policy file %s: %w", path, errors.Unwrap(err))
+		return none, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("trust policy is not a regular file (symlinks are not supported): replace %s by a file. To create a trust policy, see: %s", path, quickstart)
-	}
-	file, err := os.Open(path)
+	policy, err := parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("unable to read trust policy due to file permissions, please verify the permissions of %s", path)
+		return none, err
 	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxPolicySize+1))
-	if err != nil {
-		return nil, fmt.Errorf("unable to read trust policy file %s: %w", path, err)
-	}
-	if len(data) > maxPolicySize {
-		return nil, fmt.Errorf("trust policy file %s is larger than %d MiB", path, maxPolicySize>>20)
-	}
-	return data, nil
+	c.seen, c.policy = newSnapshot(info, now), policy
+	return policy, nil
 }
