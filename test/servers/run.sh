@@ -18,4 +18,6 @@ while kill -0 $server 2>/dev/null && [ $SECONDS -lt $deadline ]; do
   # Over 128 means that the second passed; anything else that the input ended.
   if [ $? -le 128 ]; then exit 0; fi
 done
-wait $server
+# Its own exit status if it has ended, else the trap ends it.
+kill -0 $server 2>/dev/null || { wait $server; exit $?; }
+exit 124
