@@ -138,37 +138,12 @@ func (i cborItem) integer() (int64, bool) {
 
 // float returns a floating-point number of any width; false for other items.
 func (i cborItem) float() (float64, bool) {
-	if i.major != majorSimple {
+	if i.major != majorSimple || i.info < 25 {
 		return 0, false
 	}
-	switch i.info {
-	case 25:
-		return halfFloat(uint16(i.arg)), true
-	case 26:
-		return float64(math.Float32frombits(uint32(i.arg))), true
-	case 27:
-		return math.Float64frombits(i.arg), true
-	}
-	return 0, false
-}
-
-// halfFloat widens a float of 16 bits (RFC 8949, appendix D).
-func halfFloat(bits uint16) float64 {
-	exponent, mantissa := int(bits>>10&0x1f), float64(bits&0x3ff)
-	value := math.Ldexp(mantissa+1024, exponent-25)
-	switch exponent {
-	case 0:
-		value = math.Ldexp(mantissa, -24)
-	case 31:
-		value = math.Inf(1)
-		if mantissa != 0 {
-			value = math.NaN()
-		}
-	}
-	if bits&0x8000 != 0 {
-		value = -value
-	}
-	return value
+	var value float64
+	err := cbor.Unmarshal(i.raw, &value)
+	return value, err == nil
 }
 
 // label returns a header label: a string or an int64.

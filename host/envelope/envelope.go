@@ -7,7 +7,9 @@ package envelope
 import (
 	"crypto/x509"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/signet-project/signet/host/pki"
 	"github.com/signet-project/signet/protocol"
@@ -141,7 +143,7 @@ type SyntaxError struct {
 // Error names the format and the fault.
 func (e *SyntaxError) Error() string {
 	format, _ := FormatOf(e.MediaType)
-	return fmt.Sprintf("malformed %s envelope: %v", format, e.Err)
+	return oneLine(fmt.Sprintf("malformed %s envelope: %v", format, e.Err))
 }
 
 // Unwrap returns the fault.
@@ -160,7 +162,7 @@ type UnsupportedError struct{ MediaType string }
 
 // Error names the media type.
 func (e *UnsupportedError) Error() string {
-	return fmt.Sprintf("signature envelope format with media type %q is not supported", e.MediaType)
+	return oneLine(fmt.Sprintf("signature envelope format with media type %q is not supported", e.MediaType))
 }
 
 // IntegrityError says that the signature does not cover the envelope.
@@ -173,7 +175,30 @@ func (e *IntegrityError) Error() string { return "signature is invalid. Error: "
 func (e *IntegrityError) Unwrap() error { return e.Err }
 
 func invalid(format string, args ...any) error {
-	return &InvalidError{Reason: fmt.Sprintf(format, args...)}
+	return &InvalidError{Reason: oneLine(fmt.Sprintf(format, args...))}
+}
+
+// maxMessage bounds the texts of errors, in bytes.
+const maxMessage = 1024
+
+// oneLine makes a text that quotes an envelope fit for a message: bounded, and
+// without control characters.
+func oneLine(text string) string {
+	if len(text) > maxMessage {
+		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"
+	}
+	if strings.IndexFunc(text, unicode.IsControl) < 0 {
+		return text
+	}
+	var out strings.Builder
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			fmt.Fprintf(&out, `\u%04x`, r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
 }
 
 // Parser parses envelopes. The zero value is ready for use.

@@ -33,11 +33,18 @@ func FormatName(rawDN []byte) (string, error) {
 	return escapeInvisible(name.String()), nil
 }
 
-// DisplayName is FormatName for messages: a malformed name becomes a remark.
+// maxDisplayName bounds the names in messages, in bytes.
+const maxDisplayName = 512
+
+// DisplayName is FormatName for messages: a malformed name becomes a remark, and
+// a very long one is cut.
 func DisplayName(rawDN []byte) string {
 	text, err := FormatName(rawDN)
 	if err != nil {
 		return fmt.Sprintf("(%v)", err)
+	}
+	if len(text) > maxDisplayName {
+		text = strings.ToValidUTF8(text[:maxDisplayName], "") + "…"
 	}
 	return text
 }
