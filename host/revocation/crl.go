@@ -410,6 +410,10 @@ func (c *Checker) loadFile(t *target, url string) *fetchedList {
 		c.cacheFailed(err)
 		return nil
 	}
+	if base.baseNumber != nil {
+		c.cacheFailed(errors.New("a delta CRL is kept in the file for a complete one"))
+		return nil
+	}
 	base.fromFile = true
 	if base.expired(now) {
 		return nil
