@@ -16,15 +16,32 @@ import (
 //
 // While p works, anything that it or its libraries print on stdout goes to
 // stderr instead, so that the answer stays alone. SIGINT and SIGTERM cancel the
-// context; a second one ends the process at once.
+// context; a second one ends the process at once. After a SIGINT the process ends
+// by that signal, so that a host which gave it the terminal learns of the Ctrl-C.
 func Serve(p Plugin) {
 	stdout, err := takeStdout()
 	if err != nil {
 		os.Exit(refuse(os.Stderr, Errorf(CodeGeneric, "set stdout aside: %w", err)))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	os.Exit(Run(ctx, p, os.Args, os.Stdin, stdout, os.Stderr))
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	interrupted := make(chan struct{})
+	go func() {
+		got := <-signals
+		signal.Reset(os.Interrupt, syscall.SIGTERM)
+		if got == os.Interrupt {
+			close(interrupted)
+		}
+		cancel()
+	}()
+	status := Run(ctx, p, os.Args, os.Stdin, stdout, os.Stderr)
+	select {
+	case <-interrupted:
+		dieInterrupted()
+	default:
+	}
+	os.Exit(status)
 }
 
 // Run is Serve with everything passed in: args as in os.Args. It returns the

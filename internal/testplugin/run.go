@@ -120,6 +120,8 @@ func (r run) answer(request []byte) ([]byte, *protocol.Error) {
 		return []byte(r.reply.Stdout), r.reply.Error
 	case r.reply.Stdout != "":
 		return []byte(r.reply.Stdout), nil
+	case r.reply.Raw != nil:
+		return r.reply.Raw, nil
 	case r.reply.Mute:
 		return nil, nil
 	}

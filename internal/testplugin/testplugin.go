@@ -87,8 +87,10 @@ type Reply struct {
 	Error *protocol.Error `json:"error,omitempty"`
 	// Before is written to stdout ahead of the answer.
 	Before string `json:"before,omitempty"`
-	// Stdout replaces the answer; Mute leaves it out.
+	// Stdout replaces the answer, as does Raw, which need not be UTF-8; Mute
+	// leaves it out.
 	Stdout string `json:"stdout,omitempty"`
+	Raw    []byte `json:"raw,omitempty"`
 	Mute   bool   `json:"mute,omitempty"`
 	// Func replaces the answer by that of a function given to Main.
 	Func string `json:"func,omitempty"`

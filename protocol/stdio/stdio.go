@@ -103,16 +103,17 @@ func (t *Transport) Call(ctx context.Context, command protocol.Command, request 
 		return nil, context.Cause(ctx)
 	}
 	cmd := t.command(command)
-	streams, err := openStreams(cmd, request, t.maxOutput(), t.Stderr)
+	streams, err := openStreams(cmd, t.maxOutput(), t.Stderr)
 	if err != nil {
 		return nil, err
 	}
 	defer streams.close()
 	running, err := process.Start(ctx, cmd, t.Terminal)
-	streams.started()
+	streams.closeChilds()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", t.Path, err)
 	}
+	streams.send(request)
 	stopped, err := t.supervise(ctx, running, streams)
 	if err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ type streams struct {
 const drainTime = 250 * time.Millisecond
 
 // openStreams gives cmd its three pipes.
-func openStreams(cmd *exec.Cmd, request []byte, limit int64, text io.Writer) (*streams, error) {
+func openStreams(cmd *exec.Cmd, limit int64, text io.Writer) (*streams, error) {
 	s := &streams{full: make(chan struct{})}
 	s.out = collector{limit: limit, exceeded: func() { s.exceed("stdout", limit) }}
 	s.err = collector{limit: limit, exceeded: func() { s.exceed("stderr", limit) }, log: newLogText(text)}
@@ -49,21 +49,25 @@ func openStreams(cmd *exec.Cmd, request []byte, limit int64, text io.Writer) (*s
 	s.childs = []*os.File{pipes[0][0], pipes[1][1], pipes[2][1]}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.childs[0], s.childs[1], s.childs[2]
 
-	go func() { // ends at the latest when stdin is closed
-		// A plugin need not read its request, so failing to write it is no error.
-		s.stdin.Write(request)
-		s.stdin.Close()
-	}()
 	s.readers.Go(func() { s.out.readFrom(s.stdout) })
 	s.readers.Go(func() { s.err.readFrom(s.stderr) })
 	return s, nil
 }
 
-// started closes the ends that now are the child's alone.
-func (s *streams) started() {
+// closeChilds closes the ends that are the child's alone.
+func (s *streams) closeChilds() {
 	for _, file := range s.childs {
 		file.Close()
 	}
+}
+
+// send writes the request in the background, until all is written or stdin is
+// closed. A plugin need not read its request, so failing to write it is no error.
+func (s *streams) send(request []byte) {
+	go func() {
+		s.stdin.Write(request)
+		s.stdin.Close()
+	}()
 }
 
 func (s *streams) exceed(stream string, limit int64) {

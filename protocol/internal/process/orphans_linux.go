@@ -59,7 +59,9 @@ func (m mark) covers(value uint64) bool {
 }
 
 // setMark gives a process that has just been started a mark of its own; the
-// zero one, which covers nothing, when the system does not let us.
+// zero one, which covers nothing, when the system does not let us. The caller
+// should keep the process waiting for its input until then, lest it has started
+// others already.
 func setMark(pid int) mark {
 	m := nextMark()
 	limit := unix.Rlimit{Cur: m.value, Max: m.value}

@@ -25,6 +25,9 @@ type Process struct {
 // not nil that group gets the terminal until the process has ended, if the
 // caller's group has it now; one process at a time holds it.
 //
+// What the process waits for on its standard input should be sent after Start has
+// returned: from then on its descendants are known wherever they go.
+//
 // On Linux the plugin is killed when the caller dies, and descendants are found
 // wherever they went; elsewhere on unix those that left the process group are not.
 //
