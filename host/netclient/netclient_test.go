@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -82,7 +83,7 @@ func newTLSBackend(t *testing.T) (*httptest.Server, string) {
 	})
 	backend := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "over TLS") }))
 	backend.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: server.RawChain(), PrivateKey: server.Key}}}
-	backend.Config.ErrorLog = nil
+	backend.Config.ErrorLog = log.New(io.Discard, "", 0)
 	backend.StartTLS()
 	t.Cleanup(backend.Close)
 	file := filepath.Join(t.TempDir(), "corporate.pem")
