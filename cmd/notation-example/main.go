@@ -2,8 +2,10 @@
 package main
 
 import (
+	"os"
+
 	"github.com/signet-project/signet/plugins/example"
 	"github.com/signet-project/signet/protocol"
 )
 
-func main() { protocol.Serve(example.New()) }
+func main() { protocol.Serve(example.New(os.Getenv)) }
