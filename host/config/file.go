@@ -1,7 +1,6 @@
 package config
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,11 +17,8 @@ import (
 // maxFileSize bounds a configuration file, in bytes.
 const maxFileSize = 16 << 20
 
-// The lock of a file is waited for this long, and looked at this often.
-const (
-	lockPatience = 30 * time.Second
-	lockInterval = 5 * time.Millisecond
-)
+// lockPatience is how long the lock of a file is waited for.
+const lockPatience = 30 * time.Second
 
 // ErrNotRegular says that a path is a directory, a symbolic link or a device
 // where only a plain file is read or replaced.
@@ -65,14 +61,9 @@ func update(path string, change func(old []byte) ([]byte, error)) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	lock := flock.New(path + ".lock")
-	ctx, cancel := context.WithTimeout(context.Background(), lockPatience)
-	defer cancel()
-	switch _, err := lock.TryLockContext(ctx, lockInterval); {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("another process has held %s.lock for %v: end it and try again", path, lockPatience)
-	case err != nil:
-		return fmt.Errorf("lock %s: %w", path, err)
+	lock, err := acquire(path + ".lock")
+	if err != nil {
+		return err
 	}
 	defer lock.Close()
 	removeLeftovers(path)
@@ -85,6 +76,29 @@ func update(path string, change func(old []byte) ([]byte, error)) error {
 		return err
 	}
 	return WriteFile(path, data, 0o600)
+}
+
+// acquire waits for a lock in the system's queue, where nobody starves as
+// someone who asks again and again may.
+func acquire(path string) (*flock.Flock, error) {
+	lock := flock.New(path)
+	locked := make(chan error, 1)
+	go func() { locked <- lock.Lock() }()
+	patience := time.NewTimer(lockPatience)
+	defer patience.Stop()
+	select {
+	case err := <-locked:
+		if err != nil {
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		return lock, nil
+	case <-patience.C:
+		go func() { // the wait cannot be called off
+			<-locked
+			lock.Close()
+		}()
+		return nil, fmt.Errorf("another process has held %s for %v: end it and try again", path, lockPatience)
+	}
 }
 
 // removeLeftovers deletes the temporary files of writers that were killed. It
