@@ -2,113 +2,430 @@ package artifact
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"github.com/gofrs/flock"
+	"github.com/natefinch/atomic"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/content"
-	"oras.land/oras-go/v2/content/oci"
 )
 
-// layout is a Repository in an OCI layout directory (MAN-21).
-type layout struct {
-	path  string
-	store *oci.Store
+const (
+	// maxLayoutIndex bounds index.json, which lists everything in a layout.
+	maxLayoutIndex = 32 << 20
+	// maxLayoutManifests bounds how many manifests of a layout are looked at.
+	maxLayoutManifests = 1 << 16
+	// maxLayoutDepth bounds how deep indexes may lie inside indexes.
+	maxLayoutDepth = 8
+
+	lockRetry = 20 * time.Millisecond
+)
+
+// Layout is a [Repository] kept in a directory as an OCI image layout
+// (image-spec, "Image Layout"; MAN-21). Archives of layouts are not read.
+type Layout struct {
+	// Warn is told, a sentence each, what went wrong without stopping the work. May be nil.
+	Warn func(warning string)
+
+	path string
+
+	mu       sync.Mutex
+	contents *layoutContents
 }
 
-// OpenLayout opens the OCI layout in a directory, which must exist.
-func OpenLayout(ctx context.Context, path string) (Repository, error) {
+// layoutContents is what the manifests of a layout say, as long as its index.json stays the same.
+type layoutContents struct {
+	index [sha256.Size]byte
+	// manifests finds descriptors, signatures the signature manifests of a subject.
+	manifests  map[digest.Digest]ocispec.Descriptor
+	signatures map[digest.Digest][]ocispec.Descriptor
+}
+
+var _ Repository = (*Layout)(nil)
+
+// OpenLayout opens the layout in the directory path. Nothing is created: a
+// directory that is no layout is a [*LayoutError].
+func OpenLayout(_ context.Context, path string) (*Layout, error) {
+	l := &Layout{path: path}
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("failed to open OCI layout %s: %w", path, errors.Unwrap(err))
+		return nil, l.failure(pathless(err))
 	}
 	if !info.IsDir() {
-		return nil, fmt.Errorf("OCI layout %s is not a directory: unpack the archive first", path)
+		return nil, l.failure(errors.New("not a directory"))
 	}
-	for _, name := range []string{ocispec.ImageLayoutFile, ocispec.ImageIndexFile} {
-		if _, err := os.Stat(filepath.Join(path, name)); err != nil {
-			return nil, fmt.Errorf("%s is not an OCI layout: it has no %s", path, name)
+	data, err := l.readFile(ocispec.ImageLayoutFile, maxMetadataSize)
+	if err != nil {
+		return nil, l.failure(fmt.Errorf("not an OCI layout: %s: %w", ocispec.ImageLayoutFile, err))
+	}
+	var layout ocispec.ImageLayout
+	if err := json.Unmarshal(data, &layout); err != nil {
+		return nil, l.failure(fmt.Errorf("%s is not valid JSON", ocispec.ImageLayoutFile))
+	}
+	if layout.Version != ocispec.ImageLayoutVersion {
+		return nil, l.failure(fmt.Errorf("imageLayoutVersion %q is not supported, only %q", oneLine(layout.Version), ocispec.ImageLayoutVersion))
+	}
+	return l, nil
+}
+
+// Resolve finds a manifest by tag or digest and verifies that it is really there.
+func (l *Layout) Resolve(_ context.Context, reference string) (ocispec.Descriptor, error) {
+	if err := checkTagOrDigest(reference); err != nil {
+		return ocispec.Descriptor{}, l.failure(err)
+	}
+	data, index, err := l.readIndex()
+	if err != nil {
+		return ocispec.Descriptor{}, l.failure(err)
+	}
+	var target ocispec.Descriptor
+	if wanted, digestErr := digest.Parse(reference); digestErr == nil {
+		target, err = l.findDigest(data, index, wanted)
+	} else {
+		target, err = findTag(index, reference)
+	}
+	if err == nil {
+		_, err = l.read(target, MaxManifestSize)
+	}
+	if err != nil {
+		return ocispec.Descriptor{}, l.failure(fmt.Errorf("%s: %w", reference, err))
+	}
+	return plain(target), nil
+}
+
+// findTag looks for the entry that carries a tag.
+func findTag(index *index, tag string) (ocispec.Descriptor, error) {
+	var found ocispec.Descriptor
+	for _, entry := range index.entries {
+		if entry.desc.Annotations[ocispec.AnnotationRefName] != tag {
+			continue
+		}
+		if found.Digest != "" && found.Digest != entry.desc.Digest {
+			return found, errors.New("several manifests carry this tag; name the one you mean by its digest")
+		}
+		found = entry.desc
+	}
+	if found.Digest == "" {
+		return found, ErrNotFound
+	}
+	return found, nil
+}
+
+// findDigest looks for a manifest in index.json, and then in the indexes listed there.
+func (l *Layout) findDigest(data []byte, index *index, wanted digest.Digest) (ocispec.Descriptor, error) {
+	for _, entry := range index.entries {
+		if entry.desc.Digest == wanted {
+			return entry.desc, nil
 		}
 	}
-	store, err := oci.NewWithContext(ctx, path)
+	contents, err := l.survey(data, index)
 	if err != nil {
-		return nil, fmt.Errorf("failed to open OCI layout %s: %w", path, err)
+		return ocispec.Descriptor{}, err
 	}
-	return &layout{path: path, store: store}, nil
+	if found, ok := contents.manifests[wanted]; ok {
+		return found, nil
+	}
+	return ocispec.Descriptor{}, ErrNotFound
 }
 
-func (l *layout) Resolve(ctx context.Context, reference string) (ocispec.Descriptor, error) {
-	desc, err := l.store.Resolve(ctx, reference)
-	if err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("failed to resolve %q in OCI layout %s: %w", reference, l.path, err)
-	}
-	return desc, nil
-}
-
-// Signatures goes through the manifests whose subject is subject.
-func (l *layout) Signatures(ctx context.Context, subject ocispec.Descriptor) iter.Seq2[ocispec.Descriptor, error] {
+// Signatures yields the signature manifests whose subject is this artifact, also
+// those inside indexes. All of them have been read and have the right form.
+func (l *Layout) Signatures(_ context.Context, subject ocispec.Descriptor) iter.Seq2[ocispec.Descriptor, error] {
 	return func(yield func(ocispec.Descriptor, error) bool) {
-		predecessors, err := l.store.Predecessors(ctx, subject)
+		data, index, err := l.readIndex()
+		var contents *layoutContents
+		if err == nil {
+			contents, err = l.survey(data, index)
+		}
 		if err != nil {
-			yield(ocispec.Descriptor{}, fmt.Errorf("failed to list the signatures in OCI layout %s: %w", l.path, err))
+			yield(ocispec.Descriptor{}, l.failure(err))
 			return
 		}
-		for _, desc := range predecessors {
-			if l.claims(ctx, &desc, subject) && !yield(desc, nil) {
+		for _, manifest := range contents.signatures[subject.Digest] {
+			if !yield(manifest, nil) {
 				return
 			}
 		}
 	}
 }
 
-// claims reads a manifest and tells whether it is a signature of subject; its
-// annotations are added to desc. A manifest that cannot be read as a manifest
-// is no signature.
-func (l *layout) claims(ctx context.Context, desc *ocispec.Descriptor, subject ocispec.Descriptor) bool {
-	if desc.Size > MaxManifestSize {
-		return false
-	}
-	data, err := content.FetchAll(ctx, l.store, *desc)
+// FetchSignature reads one signature.
+func (l *Layout) FetchSignature(ctx context.Context, manifest, subject ocispec.Descriptor) (*Signature, error) {
+	return fetchSignature(ctx, l, manifest, subject)
+}
+
+// PushSignature adds a signature: blobs first, then, in one step and holding a
+// lock, an entry without a tag in index.json. When it fails, the layout is as before.
+func (l *Layout) PushSignature(ctx context.Context, request PushRequest) (ocispec.Descriptor, error) {
+	manifest, err := l.push(ctx, request)
 	if err != nil {
-		return false
+		return ocispec.Descriptor{}, &PushError{Err: l.failure(err)}
 	}
-	var m manifest
-	if json.Unmarshal(data, &m) != nil || m.kind() != TypeSignature || m.Subject == nil || m.Subject.Digest != subject.Digest {
-		return false
-	}
-	desc.ArtifactType, desc.Annotations = TypeSignature, m.Annotations
-	return true
+	return manifest, nil
 }
 
-func (l *layout) FetchSignature(ctx context.Context, manifest, subject ocispec.Descriptor) (*Signature, error) {
-	return fetchSignature(ctx, l.store, l.store, manifest, subject)
+func (l *Layout) push(ctx context.Context, request PushRequest) (_ ocispec.Descriptor, err error) {
+	if err := request.check(); err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	envelope := describe(request.MediaType, request.Envelope)
+	manifest, manifestData, err := encodeManifest(request, envelope, l.warn)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	lock := flock.New(filepath.Join(l.path, lockFile))
+	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("cannot lock %s: %w", lockFile, pathless(err))
+	}
+	defer lock.Unlock()
+	_, index, err := l.readIndex()
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	if _, err := l.read(request.Subject, MaxManifestSize); err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("artifact %s: %w", request.Subject.Digest, err)
+	}
+	if _, err := index.add(manifest); err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	indexData, err := index.marshal()
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	if len(indexData) > maxLayoutIndex {
+		return ocispec.Descriptor{}, fmt.Errorf("%s: %w", ocispec.ImageIndexFile, ErrTooLarge)
+	}
+
+	var written []string
+	defer func() {
+		if err != nil {
+			for _, path := range written {
+				os.Remove(path)
+			}
+		}
+	}()
+	for _, blob := range []struct {
+		desc ocispec.Descriptor
+		data []byte
+	}{{envelope, request.Envelope}, {emptyConfig, emptyConfig.Data}, {manifest, manifestData}} {
+		if _, readErr := l.read(blob.desc, MaxEnvelopeSize); readErr == nil {
+			continue
+		}
+		path := l.blobPath(blob.desc.Digest)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return ocispec.Descriptor{}, pathless(err)
+		}
+		if err := l.writeFile(path, blob.data, 0o644); err != nil {
+			return ocispec.Descriptor{}, err
+		}
+		written = append(written, path)
+	}
+	mode := fs.FileMode(0o644)
+	if info, err := os.Stat(filepath.Join(l.path, ocispec.ImageIndexFile)); err == nil {
+		mode = info.Mode().Perm()
+	}
+	if err := l.writeFile(filepath.Join(l.path, ocispec.ImageIndexFile), indexData, mode); err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	return manifest, nil
 }
 
-// PushSignature stores the signature while no other process of ours changes
-// index.json.
-func (l *layout) PushSignature(ctx context.Context, request PushRequest) (ocispec.Descriptor, error) {
-	lock := flock.New(filepath.Join(l.path, ".lock"))
-	if err := lock.Lock(); err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("failed to lock OCI layout %s: %w", l.path, err)
+// survey reads the manifests of the layout, unless index.json is as it was the last time.
+func (l *Layout) survey(data []byte, index *index) (*layoutContents, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sum := sha256.Sum256(data)
+	if l.contents != nil && l.contents.index == sum {
+		return l.contents, nil
+	}
+	contents := &layoutContents{
+		index:      sum,
+		manifests:  map[digest.Digest]ocispec.Descriptor{},
+		signatures: map[digest.Digest][]ocispec.Descriptor{},
+	}
+	if err := l.surveyIndex(contents, index, 0); err != nil {
+		return nil, err
+	}
+	l.contents = contents
+	return contents, nil
+}
+
+func (l *Layout) surveyIndex(contents *layoutContents, index *index, depth int) error {
+	for _, entry := range index.entries {
+		desc := entry.desc
+		if _, known := contents.manifests[desc.Digest]; known || !isManifestType(desc.MediaType) {
+			continue
+		}
+		if len(contents.manifests) == maxLayoutManifests {
+			return fmt.Errorf("more than %d manifests: %w", maxLayoutManifests, ErrTooLarge)
+		}
+		switch desc.MediaType {
+		case ocispec.MediaTypeImageIndex, mediaTypeDockerManifestList:
+			data, err := l.read(desc, MaxManifestSize)
+			if err != nil {
+				continue // nothing in it can be read from here; Resolve says why
+			}
+			contents.manifests[desc.Digest] = plain(desc)
+			if inner, err := parseIndex(data); err == nil && depth < maxLayoutDepth {
+				if err := l.surveyIndex(contents, inner, depth+1); err != nil {
+					return err
+				}
+			}
+		default:
+			l.surveyManifest(contents, desc)
+		}
+	}
+	return nil
+}
+
+// surveyManifest notes a manifest and, if it is a signature, whose. What the
+// entry says of its content is believed only as far as the content agrees.
+func (l *Layout) surveyManifest(contents *layoutContents, desc ocispec.Descriptor) {
+	if desc.MediaType == mediaTypeDockerManifest || desc.ArtifactType != "" && desc.ArtifactType != TypeSignature {
+		contents.manifests[desc.Digest] = plain(desc)
+		return
+	}
+	data, err := l.read(desc, MaxManifestSize)
+	if err != nil {
+		if desc.ArtifactType == TypeSignature {
+			l.warn(fmt.Sprintf("The signature manifest %s in OCI layout %s is skipped: %v.", oneLine(desc.Digest.String()), l.path, err))
+		}
+		return
+	}
+	contents.manifests[desc.Digest] = plain(desc)
+	decoded, err := decodeManifest(desc.MediaType, data)
+	if err != nil {
+		if desc.ArtifactType == TypeSignature {
+			l.warn(fmt.Sprintf("The signature manifest %s in OCI layout %s is skipped: %v.", desc.Digest, l.path, err))
+		}
+		return
+	}
+	found := plain(desc)
+	found.ArtifactType = TypeSignature
+	found.Annotations = decoded.annotations
+	contents.signatures[decoded.subject.Digest] = append(contents.signatures[decoded.subject.Digest], found)
+}
+
+// readIndex returns index.json, raw and parsed.
+func (l *Layout) readIndex() ([]byte, *index, error) {
+	data, err := l.readFile(ocispec.ImageIndexFile, maxLayoutIndex)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", ocispec.ImageIndexFile, err)
+	}
+	index, err := parseIndex(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", ocispec.ImageIndexFile, err)
+	}
+	return data, index, nil
+}
+
+func (l *Layout) readManifest(_ context.Context, target ocispec.Descriptor) ([]byte, error) {
+	return l.read(target, MaxManifestSize)
+}
+
+func (l *Layout) readBlob(_ context.Context, target ocispec.Descriptor) ([]byte, error) {
+	return l.read(target, MaxEnvelopeSize)
+}
+
+// read returns the content of a descriptor once its size and digest are verified.
+func (l *Layout) read(target ocispec.Descriptor, limit int64) ([]byte, error) {
+	if err := checkSize(target, limit); err != nil {
+		return nil, err
+	}
+	data, err := l.readFile(l.blobName(target.Digest), limit)
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) != target.Size || target.Digest.Algorithm().FromBytes(data) != target.Digest {
+		return nil, ErrContentMismatch
+	}
+	return data, nil
+}
+
+// readFile reads a regular file of the layout, at most limit bytes of it.
+func (l *Layout) readFile(name string, limit int64) ([]byte, error) {
+	path := filepath.Join(l.path, name)
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, pathless(err)
+	}
+	// Opening anything else, such as a pipe, could wait forever.
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, pathless(err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err != nil {
+		return nil, pathless(err)
+	}
+	if int64(len(data)) > limit {
+		return nil, ErrTooLarge
+	}
+	return data, nil
+}
+
+// writeFile puts a whole file in its place in one step.
+func (l *Layout) writeFile(path string, data []byte, mode fs.FileMode) (err error) {
+	temp, err := os.CreateTemp(l.path, ".signet-*")
+	if err != nil {
+		return pathless(err)
 	}
 	defer func() {
-		os.Remove(lock.Path())
-		lock.Unlock()
+		if err != nil {
+			temp.Close()
+			os.Remove(temp.Name())
+			err = pathless(err)
+		}
 	}()
-	// Read the index again: others may have signed since it was opened.
-	store, err := oci.NewWithContext(ctx, l.path)
-	if err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("failed to open OCI layout %s: %w", l.path, err)
+	if _, err := temp.Write(data); err != nil {
+		return err
 	}
-	l.store = store
-	desc, err := pushSignature(ctx, store, store, request)
-	if err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("failed to push signature to OCI layout %s: %w", l.path, err)
+	if err := temp.Sync(); err != nil {
+		return err
 	}
-	return desc, nil
+	if err := temp.Close(); err != nil {
+		return err
+	}
+	if err := os.Chmod(temp.Name(), mode); err != nil {
+		return err
+	}
+	return atomic.ReplaceFile(temp.Name(), path)
+}
+
+func (l *Layout) blobName(d digest.Digest) string {
+	return filepath.Join(ocispec.ImageBlobsDir, d.Algorithm().String(), d.Encoded())
+}
+
+func (l *Layout) blobPath(d digest.Digest) string { return filepath.Join(l.path, l.blobName(d)) }
+
+func (l *Layout) failure(err error) error { return &LayoutError{Path: l.path, Err: err} }
+
+func (l *Layout) warn(text string) {
+	if l.Warn != nil {
+		l.Warn(text)
+	}
+}
+
+// pathless drops the path from a file system error, where the message has it already.
+func pathless(err error) error {
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("%s: %w", failed.Op, failed.Err)
+	}
+	return err
 }

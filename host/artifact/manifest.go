@@ -1,154 +1,263 @@
 package artifact
 
 import (
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/hex"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/signet-project/signet/host/pki"
 )
 
-// TypeSignature is the artifact type of signature manifests (MAN-01).
-const TypeSignature = "application/vnd.cncf.notary.signature"
+// maxThumbprints bounds the thumbprints read from one annotation.
+const maxThumbprints = 100
 
-// mediaTypeArtifactManifest is the retired manifest type that old signatures
-// may still have (MAN-11).
-const mediaTypeArtifactManifest = "application/vnd.oci.artifact.manifest.v1+json"
+// emptyConfig is the config of every signature manifest (MAN-02).
+var emptyConfig = ocispec.DescriptorEmptyJSON
 
-// AnnotationThumbprints lists the thumbprints of the signing chain on a
-// signature manifest (MAN-07).
-const AnnotationThumbprints = "io.cncf.notary.x509chain.thumbprint#S256"
-
-// Bounds on what is fetched, in bytes (MAN-12).
-const (
-	MaxManifestSize = 4 << 20
-	MaxEnvelopeSize = 32 << 20
-)
-
-// envelopeTypes are the layer media types a signature can have (MAN-05).
-var envelopeTypes = []string{"application/jose+json", "application/cose"}
-
-// manifest is a signature manifest of either kind. The order of members is that
-// of MAN-10.
-type manifest struct {
-	specs.Versioned
-	MediaType    string               `json:"mediaType"`
-	ArtifactType string               `json:"artifactType,omitempty"`
-	Config       *ocispec.Descriptor  `json:"config,omitempty"`
-	Layers       []ocispec.Descriptor `json:"layers,omitempty"`
-	Blobs        []ocispec.Descriptor `json:"blobs,omitempty"`
-	Subject      *ocispec.Descriptor  `json:"subject,omitempty"`
-	Annotations  map[string]string    `json:"annotations,omitempty"`
+// signatureManifest is what a stored signature manifest says.
+type signatureManifest struct {
+	envelope    ocispec.Descriptor
+	subject     ocispec.Descriptor
+	annotations map[string]string
 }
 
-// kind returns the artifact type that a manifest declares, by its own member or,
-// where that is missing, by its config (MAN-03).
-func (m *manifest) kind() string {
-	if m.ArtifactType != "" || m.Config == nil {
-		return m.ArtifactType
+// decodeManifest reads a signature manifest of one of the three kinds accepted:
+// an image manifest with the artifact type (MAN-01), one with the config media
+// type instead (MAN-03), and the retired artifact manifest (MAN-11).
+func decodeManifest(mediaType string, data []byte) (*signatureManifest, error) {
+	var m struct {
+		MediaType    string               `json:"mediaType"`
+		ArtifactType string               `json:"artifactType"`
+		Config       ocispec.Descriptor   `json:"config"`
+		Layers       []ocispec.Descriptor `json:"layers"`
+		Blobs        []ocispec.Descriptor `json:"blobs"`
+		Subject      *ocispec.Descriptor  `json:"subject"`
+		Annotations  map[string]string    `json:"annotations"`
 	}
-	return m.Config.MediaType
-}
-
-// envelope returns the descriptor of the one envelope (MAN-03..05, MAN-11).
-func (m *manifest) envelope() (ocispec.Descriptor, error) {
-	if m.kind() != TypeSignature {
-		return ocispec.Descriptor{}, fmt.Errorf("artifact type %q is not that of a signature", m.kind())
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, fmt.Errorf("%w: it is not valid JSON", ErrNotSignature)
 	}
-	layers := m.Layers
+	if m.MediaType != "" && m.MediaType != mediaType {
+		return nil, fmt.Errorf("%w: it says mediaType %q inside and %q outside", ErrNotSignature, m.MediaType, mediaType)
+	}
+	content := m.Layers
 	switch {
-	case m.MediaType == mediaTypeArtifactManifest:
-		layers = m.Blobs
-	case m.Config == nil:
-		return ocispec.Descriptor{}, fmt.Errorf("the signature manifest has no config")
-	case m.ArtifactType != "" && m.Config.MediaType != ocispec.MediaTypeEmptyJSON:
-		return ocispec.Descriptor{}, fmt.Errorf("the signature manifest has config media type %q, not %q", m.Config.MediaType, ocispec.MediaTypeEmptyJSON)
+	case mediaType == MediaTypeArtifactManifest:
+		content = m.Blobs
+		if m.ArtifactType != TypeSignature {
+			return nil, fmt.Errorf("%w: artifactType is %q", ErrNotSignature, m.ArtifactType)
+		}
+	case mediaType != ocispec.MediaTypeImageManifest:
+		return nil, fmt.Errorf("%w: its media type is %q", ErrNotSignature, mediaType)
+	case m.ArtifactType == TypeSignature && m.Config.MediaType == ocispec.MediaTypeEmptyJSON:
+	case m.ArtifactType == "" && m.Config.MediaType == TypeSignature:
+	default:
+		return nil, fmt.Errorf("%w: artifactType is %q and config.mediaType %q", ErrNotSignature, m.ArtifactType, m.Config.MediaType)
 	}
-	if len(layers) != 1 {
-		return ocispec.Descriptor{}, fmt.Errorf("the signature manifest has %d layers, not 1", len(layers))
+	if len(content) != 1 {
+		return nil, fmt.Errorf("%w: it has %d envelopes, not one", ErrNotSignature, len(content))
 	}
-	if !slices.Contains(envelopeTypes, layers[0].MediaType) {
-		return ocispec.Descriptor{}, fmt.Errorf("signature envelope type %q is not supported", layers[0].MediaType)
+	if !isEnvelopeType(content[0].MediaType) {
+		return nil, fmt.Errorf("%w: its envelope's media type is %q", ErrNotSignature, content[0].MediaType)
 	}
-	if layers[0].Size < 0 || layers[0].Size > MaxEnvelopeSize {
-		return ocispec.Descriptor{}, fmt.Errorf("signature blob of %d bytes is larger than the %d allowed", layers[0].Size, MaxEnvelopeSize)
+	if m.Subject == nil {
+		return nil, fmt.Errorf("%w: it has no subject", ErrSubjectMismatch)
 	}
-	return layers[0], nil
+	return &signatureManifest{envelope: content[0], subject: plain(*m.Subject), annotations: m.Annotations}, nil
 }
 
-// newManifest writes the manifest of a signature (MAN-01..10).
-func newManifest(request PushRequest) (desc ocispec.Descriptor, data []byte, err error) {
-	thumbprints := make([]string, len(request.Certificates))
-	for i, cert := range request.Certificates {
-		thumbprints[i] = thumbprint(cert)
-	}
-	list, err := json.Marshal(thumbprints)
+// encodeManifest makes the signature manifest for a request and an envelope
+// already described (MAN-01..10). Its bytes are those other implementations write.
+func encodeManifest(request PushRequest, envelope ocispec.Descriptor, warn func(string)) (ocispec.Descriptor, []byte, error) {
+	annotations, err := manifestAnnotations(request, warn)
 	if err != nil {
-		return desc, nil, err
+		return ocispec.Descriptor{}, nil, err
 	}
-	annotations := maps.Clone(request.Annotations)
-	if annotations == nil {
-		annotations = map[string]string{}
-	}
-	annotations[AnnotationThumbprints] = string(list)
-	annotations[ocispec.AnnotationCreated] = request.SigningTime.UTC().Format(time.RFC3339)
-	config := ocispec.DescriptorEmptyJSON
-	data, err = json.Marshal(manifest{
+	subject := plain(request.Subject)
+	data, err := json.Marshal(ocispec.Manifest{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
 		MediaType:    ocispec.MediaTypeImageManifest,
 		ArtifactType: TypeSignature,
-		Config:       &config,
-		Layers:       []ocispec.Descriptor{envelopeDescriptor(request)},
-		Subject:      &ocispec.Descriptor{MediaType: request.Subject.MediaType, Digest: request.Subject.Digest, Size: request.Subject.Size},
+		Config:       emptyConfig,
+		Layers:       []ocispec.Descriptor{envelope},
+		Subject:      &subject,
 		Annotations:  annotations,
 	})
 	if err != nil {
-		return desc, nil, err
+		return ocispec.Descriptor{}, nil, err
 	}
-	return ocispec.Descriptor{
-		MediaType:    ocispec.MediaTypeImageManifest,
-		ArtifactType: TypeSignature,
-		Digest:       digest.FromBytes(data),
-		Size:         int64(len(data)),
-		Annotations:  annotations,
-	}, data, nil
-}
-
-func envelopeDescriptor(request PushRequest) ocispec.Descriptor {
-	return ocispec.Descriptor{
-		MediaType: request.MediaType,
-		Digest:    digest.FromBytes(request.Envelope),
-		Size:      int64(len(request.Envelope)),
+	if len(data) > MaxManifestSize {
+		return ocispec.Descriptor{}, nil, fmt.Errorf("the signature manifest would have %d bytes: %w", len(data), ErrTooLarge)
 	}
+	manifest := describe(ocispec.MediaTypeImageManifest, data)
+	manifest.ArtifactType = TypeSignature
+	manifest.Annotations = annotations
+	return manifest, data, nil
 }
 
-func thumbprint(cert *x509.Certificate) string {
-	sum := sha256.Sum256(cert.Raw)
-	return hex.EncodeToString(sum[:])
+// manifestAnnotations merges what the caller gave with the thumbprints and the
+// time of signing, which are ours to set (MAN-07..09).
+func manifestAnnotations(request PushRequest, warn func(string)) (map[string]string, error) {
+	annotations := make(map[string]string, len(request.Annotations)+2)
+	for name, value := range request.Annotations {
+		if isReserved(name) {
+			if name != AnnotationThumbprints {
+				warn(fmt.Sprintf("The annotation %q is left out of the signature manifest: its name is reserved.", oneLine(name)))
+			}
+			continue
+		}
+		annotations[name] = value
+	}
+	thumbprints := make([]string, len(request.Certificates))
+	for i, cert := range request.Certificates {
+		thumbprints[i] = pki.Fingerprint(cert)
+	}
+	encoded, err := json.Marshal(thumbprints)
+	if err != nil {
+		return nil, err
+	}
+	annotations[AnnotationThumbprints] = string(encoded)
+	annotations[ocispec.AnnotationCreated] = request.SigningTime.UTC().Format(time.RFC3339)
+	return annotations, nil
 }
 
-// Thumbprints reads the thumbprints of a signing chain from manifest
-// annotations, in lower case; false when there are none to be had. They are not
-// signed: they can rule a signature out, never in (MAN-19).
+// isReserved tells whether an annotation belongs to the specification's namespace.
+func isReserved(name string) bool {
+	return name == annotationReserved || strings.HasPrefix(name, annotationReserved+".")
+}
+
+// check refuses a request that would not give a signature anyone accepts.
+func (r PushRequest) check() error {
+	switch {
+	case !isEnvelopeType(r.MediaType):
+		return fmt.Errorf("%q is not the media type of a signature envelope", r.MediaType)
+	case len(r.Envelope) > MaxEnvelopeSize:
+		return fmt.Errorf("the signature envelope has %d bytes: %w", len(r.Envelope), ErrTooLarge)
+	case len(r.Certificates) == 0:
+		return errors.New("the signing certificate is missing")
+	case r.SigningTime.IsZero():
+		return errors.New("the signing time is missing")
+	case r.Subject.MediaType == "" || r.Subject.Size < 0 || r.Subject.Digest.Validate() != nil:
+		return errors.New("the artifact to sign is not fully described")
+	}
+	return nil
+}
+
+// Thumbprints reads the fingerprints of the signing certificate and its chain
+// from a signature manifest's annotations: SHA-256 in lower-case hexadecimal. They
+// are not signed, so they can rule a signature out before it is downloaded, never
+// in (MAN-19). It reports false when they are absent or unreadable.
 func Thumbprints(annotations map[string]string) ([]string, bool) {
 	text, ok := annotations[AnnotationThumbprints]
 	if !ok {
 		return nil, false
 	}
 	var thumbprints []string
-	if json.Unmarshal([]byte(text), &thumbprints) != nil || len(thumbprints) == 0 {
+	if err := json.Unmarshal([]byte(text), &thumbprints); err != nil || len(thumbprints) == 0 || len(thumbprints) > maxThumbprints {
 		return nil, false
 	}
 	for i, thumbprint := range thumbprints {
 		thumbprints[i] = strings.ToLower(thumbprint)
+		if digest.NewDigestFromEncoded(digest.SHA256, thumbprints[i]).Validate() != nil {
+			return nil, false
+		}
 	}
 	return thumbprints, true
+}
+
+// store reads verified content: the result has the descriptor's size and digest.
+// What the store does not have or cannot vouch for is not a [*RegistryError].
+type store interface {
+	readManifest(ctx context.Context, target ocispec.Descriptor) ([]byte, error)
+	readBlob(ctx context.Context, target ocispec.Descriptor) ([]byte, error)
+}
+
+// fetchSignature reads a signature manifest and its envelope, refusing by
+// declared sizes before it downloads anything (MAN-12).
+func fetchSignature(ctx context.Context, from store, manifest, subject ocispec.Descriptor) (*Signature, error) {
+	bad := func(err error) (*Signature, error) {
+		if failed, ok := errors.AsType[*RegistryError](err); ok && !errors.Is(err, ErrNotFound) {
+			return nil, failed
+		}
+		return nil, &CandidateError{Manifest: manifest.Digest, Err: err}
+	}
+	if manifest.MediaType != ocispec.MediaTypeImageManifest && manifest.MediaType != MediaTypeArtifactManifest {
+		return bad(fmt.Errorf("%w: its media type is %q", ErrNotSignature, manifest.MediaType))
+	}
+	if err := checkSize(manifest, MaxManifestSize); err != nil {
+		return bad(err)
+	}
+	data, err := from.readManifest(ctx, manifest)
+	if err != nil {
+		return bad(err)
+	}
+	decoded, err := decodeManifest(manifest.MediaType, data)
+	if err != nil {
+		return bad(err)
+	}
+	if !same(decoded.subject, subject) {
+		return bad(fmt.Errorf("%w, it is %s", ErrSubjectMismatch, decoded.subject.Digest))
+	}
+	if err := checkSize(decoded.envelope, MaxEnvelopeSize); err != nil {
+		return bad(fmt.Errorf("envelope: %w", err))
+	}
+	blob, err := from.readBlob(ctx, decoded.envelope)
+	if err != nil {
+		return bad(fmt.Errorf("envelope: %w", err))
+	}
+	return &Signature{
+		Manifest:    manifest,
+		MediaType:   decoded.envelope.MediaType,
+		Envelope:    blob,
+		Annotations: maps.Clone(decoded.annotations),
+		Subject:     decoded.subject,
+	}, nil
+}
+
+// checkSize refuses a descriptor that is malformed or declares more than limit bytes.
+func checkSize(target ocispec.Descriptor, limit int64) error {
+	if err := target.Digest.Validate(); err != nil {
+		return fmt.Errorf("%w: invalid digest %q", ErrNotSignature, oneLine(target.Digest.String()))
+	}
+	if target.Size < 0 || target.Size > limit {
+		return fmt.Errorf("%w: it declares %d bytes, the limit is %d", ErrTooLarge, target.Size, limit)
+	}
+	return nil
+}
+
+func isEnvelopeType(mediaType string) bool {
+	return mediaType == mediaTypeJWS || mediaType == mediaTypeCOSE
+}
+
+// isManifestType tells whether content of this media type can be signed as an artifact.
+func isManifestType(mediaType string) bool {
+	switch mediaType {
+	case ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, MediaTypeArtifactManifest,
+		mediaTypeDockerManifest, mediaTypeDockerManifestList:
+		return true
+	}
+	return false
+}
+
+// plain keeps only what identifies content.
+func plain(d ocispec.Descriptor) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
+}
+
+// same compares what identifies content.
+func same(a, b ocispec.Descriptor) bool {
+	return a.MediaType == b.MediaType && a.Digest == b.Digest && a.Size == b.Size
+}
+
+// describe makes the descriptor of data.
+func describe(mediaType string, data []byte) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data))}
 }

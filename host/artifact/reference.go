@@ -2,82 +2,171 @@ package artifact
 
 import (
 	"fmt"
-	"runtime"
+	"regexp"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"oras.land/oras-go/v2/registry"
 )
 
-// Reference names an artifact in a registry (REG-01).
+var (
+	// repositoryPattern is the repository half of a trust policy scope, too (TP-14).
+	repositoryPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:[._]|__|-*)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-*)[a-z0-9]+)*)*$`)
+	tagPattern        = regexp.MustCompile(`^[\w][\w.-]{0,127}$`)
+)
+
+// Reference names an artifact in a registry: <registry>/<repository>:<tag> or
+// <registry>/<repository>@<digest>.
 type Reference struct {
-	// Registry is the host with its port, as the user wrote it.
+	// Registry is the host, with its port if any, as it was written.
 	Registry string
-	// Repository is the path in the registry.
+	// Repository is the path inside the registry.
 	Repository string
-	// Reference is a tag or a digest.
+	// Reference is a tag, or a digest in the form "sha256:<hex>".
 	Reference string
 }
 
-// ParseReference reads <registry>/<repository>:<tag> or
-// <registry>/<repository>@<digest>; of both, the digest counts.
-func ParseReference(s string) (Reference, error) {
-	const expecting = "Expecting <registry>/<repository>:<tag> or <registry>/<repository>@<digest>"
-	ref, err := registry.ParseReference(s)
-	if err != nil {
-		return Reference{}, fmt.Errorf("%q: %w. %s", s, err, expecting)
-	}
-	if ref.Reference == "" {
-		return Reference{}, fmt.Errorf("%q: invalid reference: no tag or digest. %s", s, expecting)
-	}
-	return Reference{Registry: ref.Registry, Repository: ref.Repository, Reference: ref.Reference}, nil
+// ReferenceError says why a text is not a reference.
+type ReferenceError struct {
+	// Input is the text.
+	Input string
+	// Reason says what is wrong with it.
+	Reason string
+
+	expecting string
 }
 
-// Name returns registry/repository as the user wrote it: what trust policy
-// scopes are compared with (TP-20).
+func (e *ReferenceError) Error() string {
+	return fmt.Sprintf("%q: invalid reference: %s. Expecting %s", e.Input, e.Reason, e.expecting)
+}
+
+// ParseReference reads the name of an artifact in a registry (REG-01, REG-02).
+// It has to be fully qualified, with a tag or a digest; of a tag together with a
+// digest only the digest counts. Errors are [*ReferenceError].
+func ParseReference(text string) (Reference, error) {
+	fail := func(reason string, args ...any) (Reference, error) {
+		return Reference{}, &ReferenceError{
+			Input: text, Reason: fmt.Sprintf(reason, args...),
+			expecting: "<registry>/<repository>:<tag> or <registry>/<repository>@<digest>",
+		}
+	}
+	host, path, found := strings.Cut(text, "/")
+	if !found {
+		return fail("missing registry or repository")
+	}
+	ref := Reference{Registry: host}
+	if (registry.Reference{Registry: host}).ValidateRegistry() != nil {
+		return fail("invalid registry %q", host)
+	}
+	path, digestText, hasDigest := strings.Cut(path, "@")
+	path, tag, hasTag := strings.Cut(path, ":")
+	ref.Repository = path
+	if !repositoryPattern.MatchString(path) {
+		return fail("invalid repository %q", path)
+	}
+	switch {
+	case hasDigest:
+		if !IsDigest(digestText) {
+			return fail("invalid digest %q", digestText)
+		}
+		ref.Reference = digestText
+	case hasTag:
+		if !tagPattern.MatchString(tag) {
+			return fail("invalid tag %q", tag)
+		}
+		ref.Reference = tag
+	default:
+		return fail("no tag or digest")
+	}
+	return ref, nil
+}
+
+// Name is <registry>/<repository> byte for byte as the user wrote it: what the
+// scopes of a trust policy are compared with (TP-20).
 func (r Reference) Name() string { return r.Registry + "/" + r.Repository }
+
+// Host is the host that is contacted for Registry: registry-1.docker.io for
+// docker.io, else the same (REG-02).
+func (r Reference) Host() string { return registry.Reference{Registry: r.Registry}.Host() }
 
 // IsTag tells whether the reference can point to something else tomorrow.
 func (r Reference) IsTag() bool { return !IsDigest(r.Reference) }
 
-// IsDigest tells whether a tag-or-digest is a digest.
-func IsDigest(reference string) bool { return digest.Digest(reference).Validate() == nil }
+// String is the reference in full.
+func (r Reference) String() string { return joinReference(r.Name(), r.Reference) }
 
-// LayoutReference names an artifact in an OCI layout on disk.
+// IsDigest tells whether a tag-or-digest is a digest.
+func IsDigest(reference string) bool {
+	_, err := digest.Parse(reference)
+	return err == nil
+}
+
+// joinReference writes a repository with a tag or digest as users do.
+func joinReference(name, reference string) string {
+	if IsDigest(reference) {
+		return name + "@" + reference
+	}
+	return name + ":" + reference
+}
+
+// LayoutReference names an artifact in an OCI layout: <path>:<tag> or <path>@<digest>.
 type LayoutReference struct {
-	// Path of the layout's directory.
+	// Path is the layout's directory.
 	Path string
-	// Reference is a tag or a digest.
+	// Reference is a tag, or a digest in the form "sha256:<hex>".
 	Reference string
+}
+
+// ParseLayoutReference reads the name of an artifact in an OCI layout (CLI-12). The
+// colon of a Windows drive is part of the path. Errors are [*ReferenceError].
+func ParseLayoutReference(text string) (LayoutReference, error) {
+	fail := func(reason string, args ...any) (LayoutReference, error) {
+		return LayoutReference{}, &ReferenceError{
+			Input: text, Reason: fmt.Sprintf(reason, args...),
+			expecting: "<file_path>:<tag> or <file_path>@<digest>",
+		}
+	}
+	const missingPath = "missing oci-layout file path"
+	// No digest has a separator in it: such an @ belongs to a directory's name.
+	if i := strings.LastIndexByte(text, '@'); i >= 0 && !strings.ContainsAny(text[i:], `/\`) {
+		path, digestText := text[:i], text[i+1:]
+		switch {
+		case path == "":
+			return fail(missingPath)
+		case digestText == "":
+			return fail("missing tag or digest")
+		case !IsDigest(digestText):
+			return fail("invalid digest %q", digestText)
+		}
+		return LayoutReference{Path: path, Reference: digestText}, nil
+	}
+	i := strings.LastIndexByte(text, ':')
+	if i < 0 || i+1 == len(text) || strings.ContainsAny(text[i:], `/\`) {
+		return fail("missing tag or digest")
+	}
+	path, tag := text[:i], text[i+1:]
+	if path == "" {
+		return fail(missingPath)
+	}
+	if !tagPattern.MatchString(tag) {
+		return fail("invalid tag %q", tag)
+	}
+	return LayoutReference{Path: path, Reference: tag}, nil
 }
 
 // IsTag tells whether the reference can point to something else tomorrow.
 func (r LayoutReference) IsTag() bool { return !IsDigest(r.Reference) }
 
-// ParseLayoutReference reads <path>:<tag> or <path>@<digest> (CLI-12). On
-// Windows a colon after a single letter belongs to the path.
-func ParseLayoutReference(s string) (LayoutReference, error) {
-	return parseLayoutReference(s, runtime.GOOS == "windows")
-}
+// String is the reference in full.
+func (r LayoutReference) String() string { return joinReference(r.Path, r.Reference) }
 
-func parseLayoutReference(s string, windows bool) (LayoutReference, error) {
-	const expecting = "Expecting <path>:<tag> or <path>@<digest>"
-	if i := strings.LastIndex(s, "@"); i >= 0 {
-		if IsDigest(s[i+1:]) {
-			return layoutReference(s, s[:i], s[i+1:])
-		}
-		return LayoutReference{}, fmt.Errorf("%q: invalid reference: %q is not a digest. %s", s, s[i+1:], expecting)
+// checkTagOrDigest refuses what is neither, before it becomes part of a URL.
+func checkTagOrDigest(reference string) error {
+	if tagPattern.MatchString(reference) {
+		return nil
 	}
-	i := strings.LastIndex(s, ":")
-	if i < 0 || (windows && i == 1) {
-		return LayoutReference{}, fmt.Errorf("%q: invalid reference: no tag or digest. %s", s, expecting)
+	if IsDigest(reference) {
+		return nil
 	}
-	return layoutReference(s, s[:i], s[i+1:])
-}
-
-func layoutReference(s, path, reference string) (LayoutReference, error) {
-	if path == "" || reference == "" || strings.ContainsAny(reference, `/\`) {
-		return LayoutReference{}, fmt.Errorf("%q: invalid reference. Expecting <path>:<tag> or <path>@<digest>", s)
-	}
-	return LayoutReference{Path: path, Reference: reference}, nil
+	return fmt.Errorf("%q is neither a tag nor a digest", reference)
 }

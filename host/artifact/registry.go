@@ -1,107 +1,66 @@
 package artifact
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"net"
 	"net/http"
-	"net/netip"
-	"strings"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
-	"oras.land/oras-go/v2/registry/remote/errcode"
-	"oras.land/oras-go/v2/registry/remote/retry"
 )
-
-// maxReferrerPages bounds the pages of a referrers list.
-const maxReferrerPages = 1000
 
 // manifestTypes are accepted when a reference is resolved (REG-04).
 var manifestTypes = []string{
-	"application/vnd.docker.distribution.manifest.v2+json",
-	"application/vnd.docker.distribution.manifest.list.v2+json",
+	mediaTypeDockerManifest,
+	mediaTypeDockerManifestList,
 	ocispec.MediaTypeImageManifest,
 	ocispec.MediaTypeImageIndex,
-	mediaTypeArtifactManifest,
+	MediaTypeArtifactManifest,
 }
 
 // Client holds what all registries of one run share: connections, tokens,
-// credentials. Its zero value speaks HTTPS without credentials. It may be used
-// by several goroutines at once and must not be copied.
+// credentials, and what was learned about each registry. Its zero value speaks
+// HTTPS without credentials. It may be used by several goroutines at once and must not
+// be copied, nor changed after its first use.
 type Client struct {
-	// Transport carries the requests; nil means http.DefaultTransport. Failed
-	// requests are repeated on top of it (REG-18).
+	// Transport carries the requests; nil means [NewTransport]. Failed requests are
+	// repeated on top of it (REG-18).
 	Transport http.RoundTripper
-	// Credentials finds what to log in with; nil means nothing.
+	// Credentials finds what to log in to a host with; nil means nothing.
 	Credentials auth.CredentialFunc
-	// PlainHTTP tells which registries (host:port) are spoken to without TLS;
-	// nil means localhost alone (see IsLocalhost).
+	// PlainHTTP tells which registries (host:port, as the user wrote it) are spoken
+	// to without TLS; nil means localhost alone, see [IsLocalhost].
 	PlainHTTP func(registry string) bool
-	// UserAgent names the program.
+	// UserAgent names the program; empty means "signet".
 	UserAgent string
-	// Warn receives what is worth telling but no failure; nil means nowhere.
+	// Warn is told, a sentence each and each one once, what is worth knowing but no
+	// failure, such as what a registry warns of. It may be called by several
+	// goroutines at once; nil means nobody is told.
 	Warn func(message string)
 
-	once   sync.Once
-	shared *auth.Client
+	once         sync.Once
+	base         *auth.Client
+	retry        *retryPolicy // tests shorten its waits
+	mu           sync.Mutex
+	hosts        map[string]*hostClient
+	repositories map[repositoryKey]*remoteRepository
+	warned       map[string]bool
 }
 
-// IsLocalhost tells whether a registry is localhost with a port, which is
-// spoken to by plain HTTP (REG-03).
-func IsLocalhost(registry string) bool {
-	host, _, err := net.SplitHostPort(registry)
-	return err == nil && host == "localhost"
-}
-
-// RegistryError is the failure of a registry operation.
-type RegistryError struct {
-	// Op says what was being done, such as "resolve reg.io/app:v1".
-	Op string
-	// Status is the HTTP status, or 0 when there was no response.
-	Status int
-	// Message holds the registry's own words, if any.
-	Message string
-	Err     error
-}
-
-func (e *RegistryError) Error() string {
-	switch {
-	case e.Status == 0:
-		return fmt.Sprintf("failed to %s: %v", e.Op, e.Err)
-	case e.Message == "":
-		return fmt.Sprintf("failed to %s: the registry answered with HTTP status %d %s", e.Op, e.Status, http.StatusText(e.Status))
-	}
-	return fmt.Sprintf("failed to %s: the registry answered with HTTP status %d %s: %q", e.Op, e.Status, http.StatusText(e.Status), e.Message)
-}
-
-// Unwrap returns the client's error.
-func (e *RegistryError) Unwrap() error { return e.Err }
-
-func registryError(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	wrapped := &RegistryError{Op: op, Err: err}
-	if response, ok := errors.AsType[*errcode.ErrorResponse](err); ok {
-		wrapped.Status = response.StatusCode
-		if len(response.Errors) > 0 {
-			wrapped.Message = response.Errors.Error()
-		}
-	}
-	return wrapped
-}
-
-// remoteRepository is a Repository in a registry.
-type remoteRepository struct {
+type repositoryKey struct {
 	name string
-	repo *remote.Repository
-	warn func(string)
+	opts OpenOptions
 }
 
 // OpenOptions change how a repository in a registry is used.
@@ -111,26 +70,86 @@ type OpenOptions struct {
 	ForceReferrersTag bool
 }
 
+// IsLocalhost tells whether a registry is localhost with a port, which is
+// spoken to by plain HTTP (REG-03).
+func IsLocalhost(registry string) bool {
+	host, _, err := net.SplitHostPort(registry)
+	return err == nil && host == "localhost"
+}
+
 // Open returns the repository that ref is in. Nothing is sent yet.
 func (c *Client) Open(ref Reference, opts OpenOptions) (Repository, error) {
-	repo := &remote.Repository{
-		Client:               c.auth(ref.Registry),
-		Reference:            registry.Reference{Registry: ref.Registry, Repository: ref.Repository},
-		PlainHTTP:            c.plain(ref.Registry),
-		ManifestMediaTypes:   manifestTypes,
-		MaxMetadataBytes:     4 << 20,
-		ReferrerListMaxPages: maxReferrerPages,
+	base := registry.Reference{Registry: ref.Registry, Repository: ref.Repository}
+	if err := base.Validate(); err != nil {
+		return nil, fmt.Errorf("%q does not name a repository in a registry", ref.Name())
 	}
-	if opts.ForceReferrersTag {
-		if err := repo.SetReferrersCapability(false); err != nil {
-			return nil, err
+	host := c.host(ref)
+	key := repositoryKey{ref.Name(), opts}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if opened, ok := c.repositories[key]; ok {
+		return opened, nil
+	}
+	repo := &remoteRepository{
+		name:     ref.Name(),
+		host:     ref.Host(),
+		client:   host,
+		forceTag: opts.ForceReferrersTag,
+		warn:     c.warn,
+		backoff:  c.retry.backoff,
+		tagLocks: map[string]*sync.Mutex{},
+	}
+	repo.open = func(client remote.Client) *remote.Repository {
+		return &remote.Repository{
+			Client:               client,
+			Reference:            base,
+			PlainHTTP:            c.plain(ref.Registry),
+			ManifestMediaTypes:   manifestTypes,
+			MaxMetadataBytes:     maxMetadataSize,
+			ReferrerListMaxPages: maxReferrerPages,
+			HandleWarning: func(w remote.Warning) {
+				c.warn(fmt.Sprintf("The registry %s says: %s", ref.Registry, oneLine(w.Text)))
+			},
 		}
 	}
-	warn := c.Warn
-	if warn == nil {
-		warn = func(string) {}
+	repo.repo = repo.open(host)
+	c.repositories[key] = repo
+	return repo, nil
+}
+
+// host returns the client for a registry's host.
+func (c *Client) host(ref Reference) *hostClient {
+	c.once.Do(c.start)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.hosts[ref.Registry] == nil {
+		c.hosts[ref.Registry] = newHostClient(ref.Host(), c.base)
 	}
-	return &remoteRepository{name: ref.Name(), repo: repo, warn: warn}, nil
+	return c.hosts[ref.Registry]
+}
+
+func (c *Client) start() {
+	transport := c.Transport
+	if transport == nil {
+		transport = NewTransport()
+	}
+	if c.retry == nil {
+		c.retry = newRetryPolicy()
+	}
+	agent := c.UserAgent
+	if agent == "" {
+		agent = "signet"
+	}
+	c.base = &auth.Client{
+		Client:     newHTTPClient(transport, c.retry),
+		Cache:      auth.NewCache(),
+		ClientID:   clientID,
+		Credential: guardCredentials(c.Credentials, c.plain, c.warn),
+	}
+	c.base.SetUserAgent(agent)
+	c.hosts = map[string]*hostClient{}
+	c.repositories = map[repositoryKey]*remoteRepository{}
+	c.warned = map[string]bool{}
 }
 
 func (c *Client) plain(name string) bool {
@@ -140,128 +159,188 @@ func (c *Client) plain(name string) bool {
 	return IsLocalhost(name)
 }
 
-// auth returns the authenticating client; one for all registries, so that
-// tokens and connections are shared. A token service on the loopback interface
-// is believed only when the registry itself is there.
-func (c *Client) auth(name string) *auth.Client {
-	c.once.Do(func() {
-		base := c.Transport
-		if base == nil {
-			base = http.DefaultTransport
-		}
-		c.shared = &auth.Client{
-			Client:     &http.Client{Transport: retry.NewTransport(base), CheckRedirect: checkRedirect},
-			Cache:      auth.NewCache(),
-			ClientID:   "notation",
-			Credential: c.Credentials,
-		}
-		if c.UserAgent != "" {
-			c.shared.SetUserAgent(c.UserAgent)
-		}
-	})
-	if !isLoopback(name) {
-		return c.shared
+// warn passes a warning on, unless it was before.
+func (c *Client) warn(message string) {
+	c.mu.Lock()
+	// A registry must not fill our memory with its warnings.
+	known := c.warned[message] || len(c.warned) >= 1000
+	if !known {
+		c.warned[message] = true
 	}
-	local := *c.shared
-	local.BlockedRealmPrefixes = []netip.Prefix{}
-	return &local
+	c.mu.Unlock()
+	if !known && c.Warn != nil {
+		c.Warn(message)
+	}
 }
 
-func isLoopback(registry string) bool {
-	host, _, err := net.SplitHostPort(registry)
-	if err != nil {
-		host = registry
-	}
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && address.IsLoopback()
+// remoteRepository is a [Repository] in a registry.
+type remoteRepository struct {
+	name, host string
+	client     *hostClient
+	// repo is for reading; it learns whether the registry has the Referrers API.
+	repo     *remote.Repository
+	open     func(remote.Client) *remote.Repository
+	forceTag bool
+	warn     func(string)
+	backoff  retryBackoff
+
+	mu sync.Mutex
+	// tagLocks keep our own pushes from getting in each other's way at a referrers tag.
+	tagLocks map[string]*sync.Mutex
 }
 
-// checkRedirect bounds redirects and refuses to leave TLS (REG-16). Go's client
-// itself drops the Authorization header when the host changes.
-func checkRedirect(request *http.Request, via []*http.Request) error {
-	if len(via) >= 10 {
-		return errors.New("stopped after 10 redirects")
-	}
-	if via[0].URL.Scheme == "https" && request.URL.Scheme != "https" {
-		return fmt.Errorf("the registry redirects from https to %s, which is refused", request.URL.Scheme)
-	}
-	return nil
-}
+var _ Repository = (*remoteRepository)(nil)
 
+// Resolve asks for a manifest's descriptor by HEAD.
 func (r *remoteRepository) Resolve(ctx context.Context, reference string) (ocispec.Descriptor, error) {
-	desc, err := r.repo.Resolve(ctx, reference)
+	if err := checkTagOrDigest(reference); err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	desc, err := r.repo.Manifests().Resolve(ctx, reference)
+	if mismatch, ok := errors.AsType[*DigestMismatchError](err); ok {
+		return ocispec.Descriptor{}, mismatch
+	}
 	if err != nil {
-		return ocispec.Descriptor{}, registryError("resolve "+joinReference(r.name, reference), err)
+		return ocispec.Descriptor{}, registryError(r.host, "resolve "+joinReference(r.name, reference), err)
 	}
 	if IsDigest(reference) && desc.Digest.String() != reference {
-		return ocispec.Descriptor{}, fmt.Errorf("user input digest %s does not match the resolved digest %s", reference, desc.Digest)
+		return ocispec.Descriptor{}, &DigestMismatchError{Requested: digest.Digest(reference), Resolved: desc.Digest}
 	}
-	return desc, nil
-}
-
-func joinReference(name, reference string) string {
-	if IsDigest(reference) {
-		return name + "@" + reference
-	}
-	return name + ":" + reference
+	return plain(desc), nil
 }
 
 // errStop ends a listing whose reader wants no more.
 var errStop = errors.New("stop")
 
+// Signatures asks the Referrers API, or, where there is none, reads the index at
+// the referrers tag (MAN-13, MAN-14).
 func (r *remoteRepository) Signatures(ctx context.Context, subject ocispec.Descriptor) iter.Seq2[ocispec.Descriptor, error] {
 	return func(yield func(ocispec.Descriptor, error) bool) {
 		err := r.repo.Referrers(ctx, subject, TypeSignature, func(page []ocispec.Descriptor) error {
 			for _, desc := range page {
-				if isSignature(desc) && !yield(desc, nil) {
+				// A registry may claim to have filtered when it has not.
+				if desc.ArtifactType == TypeSignature && !yield(desc, nil) {
 					return errStop
 				}
 			}
 			return nil
 		})
 		if err != nil && !errors.Is(err, errStop) {
-			yield(ocispec.Descriptor{}, registryError("list the signatures of "+joinReference(r.name, subject.Digest.String()), err))
+			yield(ocispec.Descriptor{}, registryError(r.host, "list the signatures of "+joinReference(r.name, subject.Digest.String()), err))
 		}
 	}
 }
 
+// FetchSignature reads one signature.
 func (r *remoteRepository) FetchSignature(ctx context.Context, manifest, subject ocispec.Descriptor) (*Signature, error) {
-	return fetchSignature(ctx, r.repo.Manifests(), r.repo.Blobs(), manifest, subject)
+	return fetchSignature(ctx, r, manifest, subject)
 }
 
-// indexGC is the text of MAN-16.
-const indexGC = "Removal of outdated referrers index from remote registry failed. Garbage collection may be required."
+func (r *remoteRepository) readManifest(ctx context.Context, target ocispec.Descriptor) ([]byte, error) {
+	return r.read(ctx, r.repo.Manifests(), "fetch signature manifest", target)
+}
 
-// PushSignature stores the signature; where the registry has no Referrers API,
-// the index at the fallback tag is brought up to date too. That the index it
-// replaces cannot be removed is no failure (MAN-16).
+func (r *remoteRepository) readBlob(ctx context.Context, target ocispec.Descriptor) ([]byte, error) {
+	return r.read(ctx, r.repo.Blobs(), "fetch signature envelope", target)
+}
+
+func (r *remoteRepository) read(ctx context.Context, from content.Fetcher, op string, target ocispec.Descriptor) ([]byte, error) {
+	data, err := fetchAll(ctx, from, target)
+	switch {
+	case err == nil:
+		return data, nil
+	case isRegistryFailure(err):
+		return nil, registryError(r.host, fmt.Sprintf("%s %s", op, joinReference(r.name, target.Digest.String())), err)
+	case errors.Is(err, errdef.ErrNotFound):
+		return nil, ErrNotFound
+	}
+	return nil, fmt.Errorf("%w: %w", ErrContentMismatch, err)
+}
+
+// fetchAll reads what target describes and verifies it (MAN-20).
+func fetchAll(ctx context.Context, from content.Fetcher, target ocispec.Descriptor) ([]byte, error) {
+	body, err := from.Fetch(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return content.ReadAll(body, target)
+}
+
+// PushSignature stores the signature: the envelope, the config, then the
+// manifest, so that whoever sees the manifest finds the rest (MAN-18); last,
+// where the registry does not do it itself, the index at the referrers tag.
 func (r *remoteRepository) PushSignature(ctx context.Context, request PushRequest) (ocispec.Descriptor, error) {
-	desc, err := pushSignature(ctx, r.repo.Blobs(), r.repo.Manifests(), request)
-	if cleanup, ok := errors.AsType[*remote.ReferrersError](err); ok && cleanup.IsReferrersIndexDelete() {
-		desc, _, err = newManifest(request)
-		r.warn(indexGC)
-	}
+	manifest, err := r.push(ctx, request)
 	if err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("failed to push signature to registry with error: %w", registryError("push", err))
+		return ocispec.Descriptor{}, &PushError{Err: err}
 	}
-	return desc, nil
+	return manifest, nil
 }
 
-// Registry returns a registry to log in to.
-func (c *Client) Registry(name string) (*remote.Registry, error) {
-	reg, err := remote.NewRegistry(name)
-	if err != nil {
-		return nil, fmt.Errorf("%q is not a registry: give a host name, with a port if need be", name)
+func (r *remoteRepository) push(ctx context.Context, request PushRequest) (ocispec.Descriptor, error) {
+	if err := request.check(); err != nil {
+		return ocispec.Descriptor{}, err
 	}
-	client := *c.auth(name)
-	client.Credential = nil
-	reg.Client, reg.PlainHTTP = &client, c.plain(name)
-	return reg, nil
+	envelope := describe(request.MediaType, request.Envelope)
+	manifest, data, err := encodeManifest(request, envelope, r.warn)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	// One token for all that follows, if the token server wants to know what for (REG-07).
+	ctx = auth.AppendRepositoryScope(ctx, r.repo.Reference, auth.ActionPull, auth.ActionPush)
+	if err := r.repo.Blobs().Push(ctx, envelope, bytes.NewReader(request.Envelope)); err != nil {
+		return ocispec.Descriptor{}, r.failure("push the envelope", err)
+	}
+	exists, err := r.repo.Blobs().Exists(ctx, emptyConfig)
+	if err == nil && !exists {
+		err = r.repo.Blobs().Push(ctx, emptyConfig, bytes.NewReader(emptyConfig.Data))
+	}
+	if err != nil {
+		return ocispec.Descriptor{}, r.failure("push the config", err)
+	}
+	listed, err := r.pushManifest(ctx, manifest, bytes.NewReader(data))
+	if err != nil {
+		return ocispec.Descriptor{}, r.failure("push the signature manifest", err)
+	}
+	if listed && !r.forceTag {
+		return manifest, nil
+	}
+	return manifest, r.addToReferrersTag(ctx, plain(request.Subject), manifest)
 }
 
-// DescribeError words an error of the registry client: what was being done, the
-// HTTP status and the registry's own words.
-func DescribeError(op string, err error) error { return registryError(op, err) }
+// pushManifest stores a manifest and tells whether the registry took notice of
+// its subject, which is to say that it has the Referrers API (MAN-15).
+func (r *remoteRepository) pushManifest(ctx context.Context, manifest ocispec.Descriptor, data io.Reader) (bool, error) {
+	watch := &subjectWatch{client: r.client}
+	err := r.writer(watch).Manifests().Push(ctx, manifest, data)
+	return watch.seen, err
+}
+
+// writer returns a repository that stores and deletes manifests and does
+// nothing else: keeping the index at the referrers tag is up to us.
+func (r *remoteRepository) writer(client remote.Client) *remote.Repository {
+	repo := r.open(client)
+	// So that it does not update the index. The error is for those set before.
+	_ = repo.SetReferrersCapability(true)
+	return repo
+}
+
+// subjectWatch looks out for the header that acknowledges a manifest's subject.
+type subjectWatch struct {
+	client remote.Client
+	seen   bool
+}
+
+// Do sends the request.
+func (w *subjectWatch) Do(request *http.Request) (*http.Response, error) {
+	response, err := w.client.Do(request)
+	if err == nil && response.Header.Get("OCI-Subject") != "" {
+		w.seen = true
+	}
+	return response, err
+}
+
+func (r *remoteRepository) failure(op string, err error) error {
+	return registryError(r.host, op+" to "+r.name, err)
+}

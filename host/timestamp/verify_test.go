@@ -489,7 +489,7 @@ func TestPath(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
-	t.Run("TSA-14 TSA-16 the chain is returned", func(t *testing.T) {
+	t.Run("TSA-14 the chain is returned", func(t *testing.T) {
 		token := scenario{opts: testtsa.Options{Signer: tsa}}.run(t)
 		if !slices.EqualFunc(token.Chain, tsa.Chain(), (*x509.Certificate).Equal) {
 			t.Errorf("chain of %d", len(token.Chain))
@@ -671,7 +671,7 @@ func TestParse(t *testing.T) {
 	signer := testtsa.NewSigner(t, protocol.KeySpecEC256)
 	at := time.Date(2026, 3, 4, 5, 6, 7, 890e6, time.UTC)
 	token := testtsa.Token(t, testtsa.Options{Signer: signer, GenTime: at, EditInfo: allFields(t)}, signature, crypto.SHA384)
-	t.Run("TSA-09 facts without trust", func(t *testing.T) {
+	t.Run("TSA-08 facts without trust", func(t *testing.T) {
 		parsed, err := Parse(token)
 		if err != nil {
 			t.Fatal(err)
@@ -733,7 +733,7 @@ func TestCheck(t *testing.T) {
 		"signature":             {testtsa.Options{Signer: signer, EditSigner: func(s *testtsa.SignerInfo) { s.Signature[len(s.Signature)-1] ^= 1 }}, "does not verify"},
 		"v1 attribute":          {testtsa.Options{Signer: signer, V1Attribute: true}, "signing-certificate-v2"},
 	} {
-		t.Run("G12 TSA-18 token of a plugin, "+name, func(t *testing.T) {
+		t.Run("G12 token of a plugin, "+name, func(t *testing.T) {
 			token, err := Check(testtsa.Token(t, tc.opts, signature, crypto.SHA256), signature)
 			if tc.err == "" {
 				if err != nil || token.Chain != nil {
@@ -746,7 +746,7 @@ func TestCheck(t *testing.T) {
 			}
 		})
 	}
-	t.Run("G12 TSA-18 token of a plugin, other signature", func(t *testing.T) {
+	t.Run("G12 token of a plugin, other signature", func(t *testing.T) {
 		token := testtsa.Token(t, testtsa.Options{Signer: signer}, signature, crypto.SHA256)
 		if _, err := Check(token, []byte("other")); !errors.Is(err, ErrImprint) {
 			t.Error(err)

@@ -1,0 +1,154 @@
+package artifact
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// index is an OCI index that can be added to without losing anything others put
+// into it: members and entries it does not know are kept byte for byte.
+type index struct {
+	members map[string]json.RawMessage
+	entries []indexEntry
+}
+
+type indexEntry struct {
+	raw  json.RawMessage
+	desc ocispec.Descriptor
+}
+
+func newIndex() *index {
+	mediaType, _ := json.Marshal(ocispec.MediaTypeImageIndex)
+	return &index{members: map[string]json.RawMessage{"schemaVersion": json.RawMessage("2"), "mediaType": mediaType}}
+}
+
+// parseIndex reads an index. Entries without a digest are dropped.
+func parseIndex(data []byte) (*index, error) {
+	result := &index{}
+	if err := json.Unmarshal(data, &result.members); err != nil {
+		return nil, fmt.Errorf("the index is not valid JSON: %w", err)
+	}
+	if result.members == nil {
+		return nil, errors.New("the index is not a JSON object")
+	}
+	var raws []json.RawMessage
+	if manifests, ok := result.members["manifests"]; ok {
+		if err := json.Unmarshal(manifests, &raws); err != nil {
+			return nil, fmt.Errorf("the manifests of the index are not an array: %w", err)
+		}
+	}
+	delete(result.members, "manifests")
+	for _, raw := range raws {
+		entry := indexEntry{raw: raw}
+		if err := json.Unmarshal(raw, &entry.desc); err != nil {
+			return nil, fmt.Errorf("an entry of the index is not a descriptor: %w", err)
+		}
+		if entry.desc.Digest != "" {
+			result.entries = append(result.entries, entry)
+		}
+	}
+	return result, nil
+}
+
+// add puts a descriptor at the end and reports whether the index changed. An
+// entry for the same content that says anything else about it is replaced.
+func (x *index) add(desc ocispec.Descriptor) (bool, error) {
+	raw, err := json.Marshal(desc)
+	if err != nil {
+		return false, err
+	}
+	return x.addRaw(indexEntry{raw: raw, desc: desc}), nil
+}
+
+func (x *index) addRaw(entry indexEntry) bool {
+	changed, found := false, false
+	x.entries = slices.DeleteFunc(x.entries, func(old indexEntry) bool {
+		if !same(old.desc, entry.desc) {
+			return false
+		}
+		if !found && equalDescriptions(old.desc, entry.desc) {
+			found = true
+			return false
+		}
+		changed = true
+		return true
+	})
+	if found {
+		return changed
+	}
+	x.entries = append(x.entries, entry)
+	return true
+}
+
+// addMissing adds those entries of other whose content x does not list.
+func (x *index) addMissing(other *index) bool {
+	type identity struct {
+		mediaType, digest string
+		size              int64
+	}
+	of := func(d ocispec.Descriptor) identity { return identity{d.MediaType, d.Digest.String(), d.Size} }
+	listed := make(map[identity]bool, len(x.entries))
+	for _, entry := range x.entries {
+		listed[of(entry.desc)] = true
+	}
+	changed := false
+	for _, entry := range other.entries {
+		if id := of(entry.desc); !listed[id] {
+			listed[id], changed = true, true
+			x.entries = append(x.entries, entry)
+		}
+	}
+	return changed
+}
+
+// equalDescriptions compares descriptors of the same content by what a reader filters by.
+func equalDescriptions(a, b ocispec.Descriptor) bool {
+	return a.ArtifactType == b.ArtifactType && maps.Equal(a.Annotations, b.Annotations)
+}
+
+// marshal writes the index with its members in the order of the OCI image-spec,
+// unknown ones last.
+func (x *index) marshal() ([]byte, error) {
+	raws := make([]json.RawMessage, len(x.entries))
+	for i, entry := range x.entries {
+		raws[i] = entry.raw
+	}
+	manifests, err := json.Marshal(raws)
+	if err != nil {
+		return nil, err
+	}
+	members := maps.Clone(x.members)
+	members["manifests"] = manifests
+	order := []string{"schemaVersion", "mediaType", "artifactType", "manifests", "subject", "annotations"}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if !slices.Contains(order, name) {
+			order = append(order, name)
+		}
+	}
+	var out bytes.Buffer
+	out.WriteByte('{')
+	for _, name := range order {
+		value, ok := members[name]
+		if !ok {
+			continue
+		}
+		if out.Len() > 1 {
+			out.WriteByte(',')
+		}
+		key, err := json.Marshal(name)
+		if err != nil {
+			return nil, err
+		}
+		out.Write(key)
+		out.WriteByte(':')
+		out.Write(value)
+	}
+	out.WriteByte('}')
+	return out.Bytes(), nil
+}

@@ -1,0 +1,182 @@
+package arrows
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/signet-project/signet/"
+
+// exceptions are imports that the rules don't allow, each with its reason. One
+// that no package needs any more fails the test.
+var exceptions = []struct{ from, to, reason string }{
+	{"host/trust", "host/semver", "a policy compares plugin versions; semver knows nothing of ours"},
+}
+
+// pkg is what go list tells of a package.
+type pkg struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+}
+
+func TestArrows(t *testing.T) {
+	packages := list(t)
+	used := map[int]bool{}
+	for _, p := range packages {
+		from, ours := strings.CutPrefix(p.ImportPath, module)
+		if !ours {
+			continue
+		}
+		for _, path := range p.Imports {
+			to, ours := strings.CutPrefix(path, module)
+			if !ours || allowed(from, to) {
+				continue
+			}
+			i := slices.IndexFunc(exceptions, func(e struct{ from, to, reason string }) bool {
+				return e.from == from && e.to == to
+			})
+			if i < 0 {
+				t.Errorf("%s must not import %s", from, to)
+				continue
+			}
+			used[i] = true
+		}
+	}
+	for i, e := range exceptions {
+		if !used[i] {
+			t.Errorf("the exception %s → %s is not needed any more", e.from, e.to)
+		}
+	}
+}
+
+// allowed is the drawing of the house, direct imports only.
+func allowed(from, to string) bool {
+	in := func(path string, folders ...string) bool {
+		return slices.ContainsFunc(folders, func(f string) bool {
+			return path == f || strings.HasPrefix(path, f+"/")
+		})
+	}
+	top, rest, _ := strings.Cut(from, "/")
+	name, _, _ := strings.Cut(rest, "/")
+	room := top + "/" + name
+	switch {
+	case top == "protocol":
+		return in(to, "protocol")
+	case top == "plugins":
+		return in(to, "protocol", room)
+	case from == "host":
+		return in(to, "host", "protocol")
+	case top == "host":
+		return in(to, "protocol", "host/pki", room)
+	case room == "internal/cli":
+		return in(to, "internal/cli", "host", "protocol")
+	case top == "cmd" && name == "signet":
+		return in(to, "internal/cli")
+	case top == "cmd":
+		return in(to, "protocol", "plugins/"+strings.TrimPrefix(name, "notation-"))
+	case room == "internal/tools":
+		return true
+	case top == "internal": // helpers of tests
+		return in(to, "protocol", "host/pki") || strings.HasPrefix(to, "internal/test")
+	}
+	return false
+}
+
+// forbidden lists what must not get linked into a binary.
+var forbidden = map[string][]string{
+	"cmd/signet": {
+		"github.com/aws/", "github.com/Azure/", "github.com/hashicorp/vault/", "github.com/miekg/pkcs11",
+		"github.com/ThalesGroup/crypto11", "github.com/notaryproject/notation-", module + "plugins/",
+	},
+}
+
+func TestLinked(t *testing.T) {
+	packages := list(t)
+	for binary, prefixes := range forbidden {
+		for path := range closure(packages, module+binary) {
+			for _, prefix := range prefixes {
+				if strings.HasPrefix(path, prefix) {
+					t.Errorf("%s links %s", binary, path)
+				}
+			}
+		}
+	}
+	for path := range packages {
+		if !strings.HasPrefix(path, module) {
+			continue
+		}
+		all := closure(packages, path)
+		if all["github.com/hashicorp/go-plugin"] && !all[module+"protocol/session"] {
+			t.Errorf("%s links go-plugin without protocol/session", path)
+		}
+	}
+}
+
+func TestMains(t *testing.T) {
+	mains, err := filepath.Glob("../../cmd/*/main.go")
+	if err != nil || len(mains) == 0 {
+		t.Fatalf("no mains found: %v", err)
+	}
+	for _, path := range mains {
+		limit := 15
+		if filepath.Base(filepath.Dir(path)) == "signet" {
+			limit = 40
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := bytes.Count(data, []byte("\n")); lines >= limit {
+			t.Errorf("%s has %d lines; a main has fewer than %d", path, lines, limit)
+		}
+	}
+}
+
+// closure returns every package that path links, itself included.
+func closure(packages map[string]pkg, path string) map[string]bool {
+	seen, todo := map[string]bool{path: true}, []string{path}
+	for len(todo) > 0 {
+		next := todo[0]
+		todo = todo[1:]
+		for _, i := range packages[next].Imports {
+			if !seen[i] {
+				seen[i] = true
+				todo = append(todo, i)
+			}
+		}
+	}
+	return seen
+}
+
+// list asks for the packages of the module and all they need, tests aside.
+func list(t *testing.T) map[string]pkg {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Standard,Imports", "./...")
+	cmd.Dir = "../.."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	output, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	packages := map[string]pkg{}
+	for decoder := json.NewDecoder(bytes.NewReader(output)); ; {
+		var p pkg
+		if err := decoder.Decode(&p); err == io.EOF {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if !p.Standard {
+			packages[p.ImportPath] = p
+		}
+	}
+}
