@@ -5,7 +5,6 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,10 +15,7 @@ import (
 
 // script is a plugin as a shell script: its metadata is all it can answer.
 func script(name, version string) []byte {
-	return fmt.Appendf(nil, `#!/bin/sh
-cat >/dev/null
-echo '{"name":"%s","description":"a test","version":"%s","url":"https://example.com","supportedContractVersions":["1.0"],"capabilities":["SIGNATURE_GENERATOR.RAW"]}'
-`, name, version)
+	return []byte("#!/bin/sh\ncat >/dev/null\necho '" + metadataJSON(name, version) + "'\n")
 }
 
 // needsScripts skips where shell scripts are not executables.
@@ -109,3 +105,13 @@ func tarGzOf(t testing.TB, items ...item) []byte {
 
 // later is a clock an hour ahead, by which files just written are settled.
 func later() time.Time { return time.Now().Add(time.Hour) }
+
+// tempDir is t.TempDir that nobody else can write, whatever the umask.
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}

@@ -190,7 +190,7 @@ func (m *Manager) unpack(r InstallRequest, scratch string) (name string, err err
 		return "", err
 	}
 	if repaired != "" {
-		m.warn(fmt.Errorf("found candidate plugin executable file %q without executable permission: setting the user executable bit and trying to install", repaired))
+		m.warn(fmt.Errorf("Found candidate plugin executable file %q without executable permission. Setting user executable bit and trying to install.", repaired))
 	}
 	return name, os.Chmod(dir, installedMode)
 }
@@ -212,14 +212,9 @@ func (m *Manager) examine(ctx context.Context, r InstallRequest, name, dir strin
 		if err != nil {
 			return nil, err
 		}
-		info, err := file.Stat()
-		if err != nil {
-			file.Close()
-			return nil, err
-		}
-		return &opened{file: file, info: info, path: path, withheld: entry.WithheldEnvironment}, nil
+		return &opened{file: file, path: path, withheld: entry.WithheldEnvironment}, nil
 	}
-	metadata, err := m.newClient(name, m.opts.Timeout, m.opts.Terminal, open).GetMetadata(ctx, nil)
+	metadata, err := m.newClient(name, m.opts.Timeout, nil, open).GetMetadata(ctx, nil)
 	if err != nil {
 		return nil, Pin{}, fmt.Errorf("failed to get metadata of new plugin: %w", err)
 	}
@@ -236,7 +231,7 @@ func (m *Manager) examine(ctx context.Context, r InstallRequest, name, dir strin
 // is none, and refuses a version that is not higher (PLG-69). With force it
 // refuses nothing and takes a plugin that does not work for none.
 func (m *Manager) previous(ctx context.Context, name, version string, force bool) (string, error) {
-	existing, err := m.client(ctx, name, m.opts.Timeout, m.opts.Terminal)
+	existing, err := m.client(ctx, name, m.opts.Timeout, nil)
 	if _, missing := errors.AsType[*NotInstalledError](err); missing || err != nil && force {
 		return "", ctx.Err()
 	}

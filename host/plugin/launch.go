@@ -88,15 +88,7 @@ func (o *opened) changed(now func() time.Time) error {
 		}
 		return nil
 	}
-	info, err := o.file.Stat()
-	if err == nil && untouched(o.info, info) {
-		return nil
-	}
-	// An upgrade unlinks the file, which touches it; the content counts.
-	if _, err := o.file.Seek(0, io.SeekStart); err != nil {
-		return replaced
-	}
-	if seen, err := readFile(o.file, now); err != nil || seen.sha256 != o.sha256 {
+	if !o.sameContent(now) {
 		return replaced
 	}
 	return nil

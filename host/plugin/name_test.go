@@ -24,7 +24,7 @@ func TestValidName(t *testing.T) {
 		}
 	})
 	t.Run("PLG-04 no path is built from a bad name", func(t *testing.T) {
-		outside := t.TempDir()
+		outside := tempDir(t)
 		dir := filepath.Join(outside, "plugins")
 		writePlugin(t, outside, "x", "1.0.0", 0o755)
 		m := NewManager(dir, Options{})

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // opener finds a plugin's executable and makes sure that it may be run.
@@ -17,11 +18,11 @@ type opener func(ctx context.Context) (*opened, error)
 type opened struct {
 	// file is open for reading: what it refers to is what was looked at.
 	file *os.File
-	info fs.FileInfo
 	path string
-	// pinned tells that the file is as it was when it was pinned; then sha256 is
-	// that of its content, in lower hex.
+	// pinned tells that the file is as it was when it was pinned; info and sha256
+	// (lower hex) are what was found then.
 	pinned bool
+	info   fs.FileInfo
 	sha256 string
 	// withheld names the variables this plugin does not get.
 	withheld []string
@@ -87,7 +88,7 @@ func (m *Manager) tryOpen(name string) (_ *opened, err error) {
 		return nil, fmt.Errorf("open plugin %s: %w", name, err)
 	}
 	defer root.Close()
-	o := &opened{path: path, info: info}
+	o := &opened{path: path}
 	if o.file, err = openExecutable(root, name, info); err != nil {
 		return nil, err
 	}
@@ -123,8 +124,8 @@ func openExecutable(root *os.Root, name string, seen fs.FileInfo) (*os.File, err
 		return nil, fmt.Errorf("open plugin %s: %w", name, err)
 	}
 	info, err := f.Stat()
-	if err == nil && !untouched(seen, info) {
-		err = errors.New("the executable is being replaced; try again")
+	if err == nil && !os.SameFile(seen, info) {
+		err = errReplacing
 	}
 	if err != nil {
 		f.Close()
@@ -132,6 +133,9 @@ func openExecutable(root *os.Root, name string, seen fs.FileInfo) (*os.File, err
 	}
 	return f, nil
 }
+
+// errReplacing says that a file is not the one seen a moment ago.
+var errReplacing = errors.New("the executable is being replaced; try again")
 
 // judgeWritable warns, or refuses when pins are required, when others could
 // replace a plugin or the pins.
@@ -160,16 +164,25 @@ func (m *Manager) checkPin(o *opened, name string, root *os.Root, entry *LockEnt
 	if pin == nil {
 		return &PinError{Name: name, Dir: root.Name(), Changes: closest(entry.Pins, t.files)}
 	}
-	info, err := o.file.Stat()
-	if err != nil {
-		return err
-	}
 	executable := t.seen[BinaryName(name)]
-	if !untouched(info, executable.info) {
-		return fmt.Errorf("open plugin %s: the executable is being replaced; try again", name)
+	o.info, o.sha256 = executable.info, executable.sha256
+	if !o.sameContent(m.opts.Now) {
+		return fmt.Errorf("open plugin %s: %w", name, errReplacing)
 	}
-	o.pinned, o.sha256 = !pin.Provisional, executable.sha256
+	o.pinned = !pin.Provisional
 	return nil
+}
+
+// sameContent tells whether the open file still has the content that the pin is
+// about: it was not touched since, or it has it all the same. (Links to a file
+// touch it.)
+func (o *opened) sameContent(now func() time.Time) bool {
+	info, err := o.file.Stat()
+	if err == nil && untouched(o.info, info) {
+		return true
+	}
+	seen, err := readFile(o.file, now)
+	return err == nil && seen.sha256 == o.sha256
 }
 
 // closest lists the differences to the pin that has the fewest.
@@ -185,7 +198,7 @@ func closest(pins []Pin, present []File) []Change {
 }
 
 // loadLock returns the lock file, read again when it was touched; it must not be
-// changed. With RequirePins a missing one is an error.
+// changed. It is nil when there is none.
 func (m *Manager) loadLock() (*LockFile, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -199,9 +212,6 @@ func (m *Manager) loadLock() (*LockFile, error) {
 			return nil, err
 		}
 		m.lock, m.lockInfo = lock, info
-	}
-	if m.lock == nil && m.opts.RequirePins {
-		return nil, &LockError{Path: m.store.path(), Err: errors.New("pins are required and there are none")}
 	}
 	return m.lock, nil
 }

@@ -155,12 +155,9 @@ func (r *treeReader) file(path string, info fs.FileInfo) error {
 		if seen, err = readFile(f, r.now); err != nil {
 			return err
 		}
-		if !untouched(seen.info, info) {
-			return fmt.Errorf("%q is changing", path)
-		}
 	}
 	r.tree.seen[path] = seen
-	return r.add(File{Path: path, Mode: octal(info.Mode()), Size: info.Size(), SHA256: seen.sha256})
+	return r.add(File{Path: path, Mode: octal(seen.info.Mode()), Size: seen.info.Size(), SHA256: seen.sha256})
 }
 
 func (r *treeReader) link(path string) error {
@@ -187,29 +184,31 @@ func (r *treeReader) add(f File) error {
 // readFile hashes an open file, which must be regular and must not change
 // meanwhile.
 func readFile(f *os.File, now func() time.Time) (seenFile, error) {
-	before, err := f.Stat()
-	if err != nil {
-		return seenFile{}, err
+	const attempts = 3
+	for range attempts {
+		before, err := f.Stat()
+		if err != nil {
+			return seenFile{}, err
+		}
+		if !before.Mode().IsRegular() {
+			return seenFile{}, fmt.Errorf("%q is not a regular file", f.Name())
+		}
+		readAt := now()
+		h := sha256.New()
+		// One byte more than announced shows that the file grew.
+		n, err := io.Copy(h, io.NewSectionReader(f, 0, before.Size()+1))
+		if err != nil {
+			return seenFile{}, err
+		}
+		after, err := f.Stat()
+		if err != nil {
+			return seenFile{}, err
+		}
+		if n == before.Size() && untouched(before, after) {
+			return seenFile{info: after, readAt: readAt, sha256: hex.EncodeToString(h.Sum(nil))}, nil
+		}
 	}
-	if !before.Mode().IsRegular() {
-		return seenFile{}, fmt.Errorf("%q is not a regular file", f.Name())
-	}
-	readAt := now()
-	h := sha256.New()
-	// One byte more than announced shows that the file grew.
-	if n, err := io.Copy(h, io.LimitReader(f, before.Size()+1)); err != nil {
-		return seenFile{}, err
-	} else if n != before.Size() {
-		return seenFile{}, fmt.Errorf("%q is changing", f.Name())
-	}
-	after, err := f.Stat()
-	if err != nil {
-		return seenFile{}, err
-	}
-	if !untouched(before, after) {
-		return seenFile{}, fmt.Errorf("%q is changing", f.Name())
-	}
-	return seenFile{info: after, readAt: readAt, sha256: hex.EncodeToString(h.Sum(nil))}, nil
+	return seenFile{}, fmt.Errorf("%q is changing", f.Name())
 }
 
 // untouched tells whether two looks at a file saw the same file in the same state.

@@ -1,0 +1,185 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// crashVariable makes the test binary a program that works on a plugin directory
+// and is killed in the middle.
+const crashVariable = "SIGNET_TEST_CRASH"
+
+// crashPlan says what that program does.
+type crashPlan struct {
+	Dir, File, Uninstall, Step string
+	// Renames makes do without exchanging directories in one step.
+	Renames bool
+}
+
+func crash() {
+	var plan crashPlan
+	if err := json.Unmarshal([]byte(os.Getenv(crashVariable)), &plan); err != nil {
+		panic(err)
+	}
+	m := NewManager(plan.Dir, Options{})
+	if plan.Renames {
+		m.exchange = func(string, string) error { return errNoExchange }
+	}
+	m.step = func(step string) {
+		if step == plan.Step {
+			self, _ := os.FindProcess(os.Getpid())
+			self.Kill()
+			select {}
+		}
+	}
+	var err error
+	if plan.Uninstall != "" {
+		err = m.Uninstall(context.Background(), plan.Uninstall)
+	} else {
+		_, err = m.Install(context.Background(), InstallRequest{File: plan.File})
+	}
+	if err != nil {
+		panic(err)
+	}
+	os.Exit(0)
+}
+
+// killAt runs a plan in a process of its own, which must die of it.
+func killAt(t *testing.T, plan crashPlan) {
+	t.Helper()
+	data, err := json.Marshal(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Env = append(os.Environ(), crashVariable+"="+string(data))
+	output, err := cmd.CombinedOutput()
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok || exit.Exited() {
+		t.Fatalf("not killed at %q: %v\n%s", plan.Step, err, output)
+	}
+}
+
+func TestKilled(t *testing.T) {
+	needsScripts(t)
+	t.Parallel()
+	inOneStep := []string{"unpacked", "examined", "both pinned", "swapped", "new pinned"}
+	byRenames := slices.Concat(inOneStep[:3], []string{"old moved away"}, inOneStep[3:])
+	for _, renames := range []bool{false, true} {
+		steps := inOneStep
+		if renames {
+			steps = byRenames
+		}
+		for i, step := range steps {
+			name := step
+			if renames {
+				name += ", without exchange"
+			}
+			swapped := i >= slices.Index(steps, "swapped") || step == "old moved away" // the journal completes that one
+			t.Run("upgrade of a pinned plugin: "+name, func(t *testing.T) {
+				dir := tempDir(t)
+				mustInstall(t, NewManager(dir, Options{}), InstallRequest{File: scriptPackage(t, "1.0.0")})
+				killAt(t, crashPlan{Dir: dir, File: scriptPackage(t, "2.0.0"), Step: step, Renames: renames})
+				m := NewManager(dir, Options{RequirePins: true})
+				want := "1.0.0"
+				if swapped {
+					want = "2.0.0"
+				}
+				if got := versionOf(t, m, "x"); got != want {
+					t.Error("version", got)
+				}
+				checkRecovers(t, m, "3.0.0")
+			})
+			t.Run("upgrade of an unpinned plugin: "+name, func(t *testing.T) {
+				dir := tempDir(t)
+				writePlugin(t, dir, "x", "1.0.0", 0o755)
+				killAt(t, crashPlan{Dir: dir, File: scriptPackage(t, "2.0.0"), Step: step, Renames: renames})
+				var warned []error
+				m := NewManager(dir, Options{Warn: func(err error) { warned = append(warned, err) }})
+				if got := versionOf(t, m, "x"); swapped != (got == "2.0.0") || !swapped != (got == "1.0.0") {
+					t.Error("version", got)
+				}
+				if unpinned := len(warned) > 0; unpinned == swapped {
+					t.Error("nobody accepted the old one:", warned)
+				}
+				_, err := NewManager(dir, Options{RequirePins: true}).Get(t.Context(), "x")
+				if (err == nil) != swapped {
+					t.Error(err)
+				}
+				checkRecovers(t, m, "3.0.0")
+			})
+			if step == "old moved away" {
+				continue
+			}
+			t.Run("first installation: "+name, func(t *testing.T) {
+				dir := tempDir(t)
+				killAt(t, crashPlan{Dir: dir, File: scriptPackage(t, "1.0.0"), Step: step, Renames: renames})
+				m := NewManager(dir, Options{RequirePins: true})
+				_, err := m.metadata(t.Context(), "x")
+				if journaled := i >= slices.Index(steps, "both pinned"); journaled != (err == nil) || !journaled && !errors.Is(err, fs.ErrNotExist) {
+					t.Error(err)
+				}
+				checkRecovers(t, m, "2.0.0")
+			})
+		}
+	}
+	for _, step := range []string{"moved away", "unpinned"} {
+		t.Run("uninstall: "+step, func(t *testing.T) {
+			m := NewManager(tempDir(t), Options{RequirePins: true})
+			mustInstall(t, m, InstallRequest{File: scriptPackage(t, "1.0.0")})
+			killAt(t, crashPlan{Dir: m.dir, Uninstall: "x", Step: step})
+			if _, err := m.Get(t.Context(), "x"); !errors.Is(err, fs.ErrNotExist) {
+				t.Error(err)
+			}
+			checkRecovers(t, m, "1.0.0")
+		})
+	}
+}
+
+// checkRecovers installs another version on top of what a killed program left.
+func checkRecovers(t *testing.T, m *Manager, version string) {
+	t.Helper()
+	mustInstall(t, m, InstallRequest{File: scriptPackage(t, version)})
+	if got := versionOf(t, m, "x"); got != version {
+		t.Error("version", got)
+	}
+	lock, err := m.store.load()
+	if err != nil || len(lock.Plugins) != 1 || len(lock.Plugins["x"].Pins) != 1 || lock.Plugins["x"].Staged != "" {
+		t.Errorf("%+v, %v", lock, err)
+	}
+	checkClean(t, m)
+}
+
+func TestFailedSwap(t *testing.T) {
+	needsScripts(t)
+	t.Parallel()
+	m := NewManager(tempDir(t), Options{RequirePins: true})
+	mustInstall(t, m, InstallRequest{File: scriptPackage(t, "1.0.0")})
+	before, err := os.ReadFile(filepath.Join(m.dir, LockFileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.exchange = func(string, string) error { return fs.ErrPermission }
+	if _, err := m.Install(t.Context(), InstallRequest{File: scriptPackage(t, "2.0.0")}); !errors.Is(err, fs.ErrPermission) {
+		t.Error(err)
+	}
+	after, err := os.ReadFile(filepath.Join(m.dir, LockFileName))
+	if err != nil || string(before) != string(after) {
+		t.Errorf("lock file changed: %v\n%s", err, after)
+	}
+	if version := versionOf(t, m, "x"); version != "1.0.0" {
+		t.Error(version)
+	}
+	checkClean(t, m)
+}

@@ -1,0 +1,108 @@
+//go:build unix
+
+package plugin
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// makePipe makes a named pipe.
+func makePipe(path string) error { return syscall.Mkfifo(path, 0o600) }
+
+func TestWritable(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		path string // below the directory above the plugin directory
+		mode os.FileMode
+		fine bool
+	}{
+		"executable":                  {"plugins/x/notation-x", 0o775, false},
+		"plugin's directory":          {"plugins/x", 0o777, false},
+		"plugin's directory, sticky":  {"plugins/x", 0o777 | os.ModeSticky, false},
+		"plugin directory":            {"plugins", 0o775, false},
+		"lock file":                   {"plugins/" + LockFileName, 0o666, false},
+		"directory above":             {".", 0o777, false},
+		"directory above, sticky":     {".", 0o777 | os.ModeSticky, true},
+		"directory above, own writes": {".", 0o700, true},
+	} {
+		t.Run("Hostile writable by others: "+name, func(t *testing.T) {
+			base := tempDir(t)
+			dir := filepath.Join(base, "plugins")
+			writePlugin(t, dir, "x", "1.0.0", 0o755)
+			write(t, filepath.Join(dir, LockFileName), []byte(`{"version":"1","plugins":{}}`), 0o644)
+			if err := os.Chmod(filepath.Join(base, c.path), c.mode); err != nil {
+				t.Fatal(err)
+			}
+			var warned []error
+			m := NewManager(dir, Options{Warn: func(err error) { warned = append(warned, err) }})
+			if _, err := m.Get(t.Context(), "x"); err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for _, warning := range warned {
+				if writable, ok := errors.AsType[*WritableError](warning); ok {
+					found = true
+					if want := filepath.Join(base, c.path); writable.Path != want || writable.Owner {
+						t.Errorf("%+v", writable)
+					}
+				}
+			}
+			if found == c.fine {
+				t.Error(warned)
+			}
+			if _, err := m.Pin(t.Context(), "x"); err != nil {
+				t.Fatal(err)
+			}
+			if c.path == "plugins/"+LockFileName {
+				// Pinning replaced the file by a proper one.
+				if err := os.Chmod(filepath.Join(base, c.path), c.mode); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := NewManager(dir, Options{RequirePins: true}).Get(t.Context(), "x")
+			if _, ok := errors.AsType[*WritableError](err); ok == c.fine {
+				t.Error(err)
+			}
+		})
+	}
+	t.Run("Hostile owned by somebody else", func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			t.Skip("only root can give files away")
+		}
+		m := NewManager(tempDir(t), Options{RequirePins: true})
+		path := writePlugin(t, m.dir, "x", "1.0.0", 0o755)
+		if _, err := m.Pin(t.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(path, 12345, -1); err != nil {
+			t.Fatal(err)
+		}
+		_, err := m.Get(t.Context(), "x")
+		if writable, ok := errors.AsType[*WritableError](err); !ok || !writable.Owner || writable.Path != path {
+			t.Error(err)
+		}
+	})
+	t.Run("Hostile reached by a link in a directory others can write", func(t *testing.T) {
+		base, elsewhere := tempDir(t), tempDir(t)
+		writePlugin(t, filepath.Join(elsewhere, "plugins"), "x", "1.0.0", 0o755)
+		if err := os.Symlink(elsewhere, filepath.Join(base, "link")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(base, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		m := NewManager(filepath.Join(base, "link", "plugins"), Options{})
+		if _, err := m.Pin(t.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+		m.opts.RequirePins = true
+		_, err := m.Get(t.Context(), "x")
+		if writable, ok := errors.AsType[*WritableError](err); !ok || writable.Path != base {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,5 @@
+package plugin
+
+import "errors"
+
+func makePipe(string) error { return errors.ErrUnsupported }
