@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/signet-project/signet/host/envelope"
 	"github.com/signet-project/signet/host/pki"
+	"github.com/signet-project/signet/host/revocation"
 	"github.com/signet-project/signet/host/timestamp"
 	"github.com/signet-project/signet/host/trust"
 	"github.com/signet-project/signet/protocol"
@@ -34,33 +36,28 @@ type job struct {
 	blobType string    // media type asked for; empty means any
 
 	envelope *envelope.Envelope
-	anchored bool
 	plugin   *verificationPlugin // nil unless the signature names one
-	// existed is a time at which the signature certainly existed: the upper
-	// bound of a countersignature that passed all checks; zero without one.
-	existed time.Time
 }
 
 // verify makes every check of a signature in the specification's order. It
 // returns why the signature does not count, or nil.
 func (j *job) verify(ctx context.Context, mediaType string, data []byte) error {
-	o, now := j.outcome, j.verifier.now
-	if err := o.run(trust.CheckIntegrity, now, func() error { return j.integrity(mediaType, data) }); err != nil {
+	if err := j.check(trust.CheckIntegrity, func() error { return j.integrity(mediaType, data) }); err != nil {
 		return err
 	}
-	if err := o.run(trust.CheckAuthenticity, now, func() error { return j.anchor(ctx) }); err != nil {
+	if err := j.check(trust.CheckAuthenticity, func() error { return j.anchor(ctx) }); err != nil {
 		return err
 	}
 	if err := j.openPlugin(ctx); err != nil {
 		return err
 	}
-	if err := j.identity(ctx); err != nil {
+	if err := j.identity(); err != nil {
 		return err
 	}
-	if err := o.run(trust.CheckExpiry, now, j.expiry); err != nil {
+	if err := j.check(trust.CheckExpiry, j.expiry); err != nil {
 		return err
 	}
-	if err := o.run(trust.CheckAuthenticTimestamp, now, func() error { return j.authenticTime(ctx) }); err != nil {
+	if err := j.check(trust.CheckAuthenticTimestamp, func() error { return j.authenticTime(ctx) }); err != nil {
 		return err
 	}
 	if err := j.revocation(ctx); err != nil {
@@ -69,11 +66,29 @@ func (j *job) verify(ctx context.Context, mediaType string, data []byte) error {
 	if err := j.callPlugin(ctx); err != nil {
 		return err
 	}
+	if err := j.callRequired(ctx); err != nil {
+		return err
+	}
 	if err := j.matchBlob(); err != nil {
 		return err
 	}
 	return j.userMetadata()
 }
+
+// check makes one check, unless the statement skips it, and returns an error
+// where the statement enforces it.
+func (j *job) check(check trust.Check, do func() error) error {
+	result := j.outcome.Result(check)
+	if result.Action == trust.ActionSkip {
+		return nil
+	}
+	err := j.outcome.run(check, j.verifier.now, do)
+	j.verifier.log().Debug("check", "signature", j.outcome.Digest, "check", check, "action", result.Action, "status", result.Status, "error", result.Err)
+	return err
+}
+
+// anchored tells whether a trust store vouches for the chain.
+func (j *job) anchored() bool { return j.outcome.Anchor != nil }
 
 // integrity covers what no level waives: the envelope's form and signature, the
 // chain's rules, and that the payload is about this artifact (VER-10, VER-11).
@@ -108,7 +123,8 @@ func sameContent(a, b ocispec.Descriptor) bool {
 // type that goes with the signing scheme (VER-12, TS-09).
 func (j *job) anchor(ctx context.Context) error {
 	wanted := storeTypeFor(j.envelope.Scheme)
-	found := false
+	chain := j.envelope.Certificates
+	nearest, found := -1, false
 	for _, ref := range j.statement.TrustStores {
 		if ref.Type != wanted {
 			continue
@@ -118,30 +134,35 @@ func (j *job) anchor(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, cert := range j.envelope.Certificates {
-			if slices.ContainsFunc(trusted, cert.Equal) {
-				j.anchored = true
-				return nil
+		for i, cert := range chain {
+			if i > nearest && slices.ContainsFunc(trusted, cert.Equal) {
+				nearest = i
 			}
 		}
 	}
-	if !found {
+	switch {
+	case !found:
 		return fmt.Errorf("the trust policy statement %q names no trust store of type %q, which signing scheme %q takes", j.statement.Name, wanted, j.envelope.Scheme)
+	case nearest < 0:
+		return errors.New("the signature's certificate chain does not contain any trusted certificate")
 	}
-	return errors.New("the signature's certificate chain does not contain any trusted certificate")
+	j.outcome.Anchor = chain[nearest]
+	return nil
 }
 
 const notAnchored = "the certificate chain is not anchored in a trust store"
 
 // identity compares the leaf with the trusted identities, unless the
 // signature's plugin decides that (PLG-53).
-func (j *job) identity(ctx context.Context) error {
+func (j *job) identity() error {
+	leaf := j.envelope.Certificates[0]
+	if entry, ok := j.statement.Identities.Entry(leaf); ok {
+		j.outcome.Identity = j.statement.TrustedIdentities[entry]
+	}
 	if j.plugin.decides(protocol.CapabilityTrustedIdentityVerifier) {
 		return nil
 	}
-	return j.outcome.run(trust.CheckAuthenticity, j.verifier.now, func() error {
-		return j.statement.Identities.Match(j.envelope.Certificates[0])
-	})
+	return j.check(trust.CheckAuthenticity, func() error { return j.statement.Identities.Match(leaf) })
 }
 
 func (j *job) expiry() error {
@@ -166,7 +187,7 @@ func (j *job) authenticTime(ctx context.Context) error {
 	if len(j.envelope.Timestamp) == 0 {
 		return errors.New("no timestamp countersignature was found in the signature envelope")
 	}
-	if !j.anchored {
+	if !j.anchored() {
 		return errors.New("timestamp countersignature not examined: " + notAnchored)
 	}
 	return j.timestamp(ctx)
@@ -202,11 +223,9 @@ func (j *job) timestamp(ctx context.Context) error {
 			return fmt.Errorf("at the time of the timestamp: %w", err)
 		}
 	}
-	if err := j.verifier.CheckRevocation(ctx, stamp.Chain, pki.Timestamping, time.Time{}); err != nil {
-		return err
-	}
-	j.existed = upper
-	return nil
+	report := j.verifier.revocation().Check(ctx, revocation.Request{Chain: stamp.Chain, Purpose: pki.Timestamping, ChainChecked: true})
+	j.outcome.Timestamp = &TimestampOutcome{Lower: lower, Upper: upper, Chain: stamp.Chain, Revocation: report}
+	return report.Err()
 }
 
 // revocation checks the signing chain, unless the policy skips that, the
@@ -214,37 +233,49 @@ func (j *job) timestamp(ctx context.Context) error {
 // request leaves this machine.
 func (j *job) revocation(ctx context.Context) error {
 	switch {
-	case j.statement.Level.Action(trust.CheckRevocation) == trust.ActionSkip:
-		return nil
-	case !j.anchored:
-		j.outcome.leave(trust.CheckRevocation, notAnchored)
-		return nil
 	case j.plugin.decides(protocol.CapabilityRevocationCheckVerifier):
 		return nil
+	case !j.anchored():
+		j.outcome.leave(trust.CheckRevocation, notAnchored)
+		return nil
 	}
-	reference := j.existed
-	if j.envelope.Scheme == envelope.SchemeSigningAuthority {
-		reference = j.envelope.SigningTime
-	}
-	return j.outcome.run(trust.CheckRevocation, j.verifier.now, func() error {
-		return j.verifier.CheckRevocation(ctx, j.envelope.Certificates, pki.CodeSigning, reference)
+	return j.check(trust.CheckRevocation, func() error {
+		request := revocation.Request{Chain: j.envelope.Certificates, Purpose: pki.CodeSigning, ChainChecked: true}
+		if j.envelope.Scheme == envelope.SchemeSigningAuthority {
+			request.ReferenceTime = j.envelope.SigningTime
+		} else if j.outcome.Result(trust.CheckAuthenticTimestamp).Status == StatusPassed && j.outcome.Timestamp != nil {
+			// Only a countersignature that passed all checks proves a time (REV-13).
+			request.ReferenceTime, request.FromTimestamp = j.outcome.Timestamp.Upper, true
+		}
+		report := j.verifier.revocation().Check(ctx, request)
+		j.outcome.Revocation = &report
+		return report.Err()
 	})
 }
 
-// CheckRevocation asks the verifier's checker about a chain. Without one, a chain
-// that names no OCSP responder and no CRL counts as not revoked, and any other
-// as unknown, which is an error.
-func (v *Verifier) CheckRevocation(ctx context.Context, chain []*x509.Certificate, purpose pki.Purpose, reference time.Time) error {
+// revocation is the verifier's checker.
+func (v *Verifier) revocation() RevocationChecker {
 	if v.Revocation != nil {
-		return v.Revocation.CheckRevocation(ctx, chain, purpose, reference)
+		return v.Revocation
 	}
-	for _, cert := range chain {
+	return nobodyAsked{}
+}
+
+// nobodyAsked is the checker of a Verifier without one.
+type nobodyAsked struct{}
+
+// Check calls unknown what would take asking.
+func (nobodyAsked) Check(_ context.Context, request revocation.Request) revocation.Report {
+	report := revocation.Report{Purpose: request.Purpose, Result: revocation.ResultNonRevokable}
+	for _, cert := range request.Chain {
+		name, _ := pki.FormatName(cert.RawSubject)
+		entry := revocation.CertificateReport{Certificate: cert, Subject: name, Result: revocation.ResultNonRevokable}
 		if len(cert.OCSPServer) != 0 || len(cert.CRLDistributionPoints) != 0 {
-			name, _ := pki.FormatName(cert.RawSubject)
-			return fmt.Errorf("signing certificate with subject %q revocation status is unknown", name)
+			entry.Result, report.Result = revocation.ResultUnknown, revocation.ResultUnknown
 		}
+		report.Certificates = append(report.Certificates, entry)
 	}
-	return nil
+	return report
 }
 
 // matchBlob reads the file and compares it with the payload (BLOB-10).
@@ -252,7 +283,7 @@ func (j *job) matchBlob() error {
 	if j.blob == nil {
 		return nil
 	}
-	return j.outcome.run(trust.CheckIntegrity, j.verifier.now, func() error {
+	return j.check(trust.CheckIntegrity, func() error {
 		suite, ok := protocol.SuiteForAlgorithm(j.envelope.Algorithm)
 		if !ok {
 			return fmt.Errorf("signature algorithm %q is not supported", j.envelope.Algorithm)
@@ -279,7 +310,8 @@ func (j *job) userMetadata() error {
 	return nil
 }
 
-// criticalNames lists the critical attributes that the host does not know.
+// criticalNames lists the critical attributes that the host does not know, with
+// their values, which must be of the types that plugins take (PLG-46).
 func criticalNames(env *envelope.Envelope) (names []string, values map[string]any, err error) {
 	values = map[string]any{}
 	for _, attribute := range env.Extended {
@@ -292,6 +324,11 @@ func criticalNames(env *envelope.Envelope) (names []string, values map[string]an
 		}
 		if _, twice := values[name]; twice {
 			return nil, nil, fmt.Errorf("critical attribute %q appears twice", name)
+		}
+		switch attribute.Value.(type) {
+		case nil, string, json.Number:
+		default:
+			return nil, nil, fmt.Errorf("critical attribute %q is neither a string nor a number, which no plugin can be told", name)
 		}
 		names = append(names, name)
 		values[name] = attribute.Value

@@ -3,6 +3,7 @@ package host
 import (
 	"fmt"
 
+	"github.com/signet-project/signet/host/trust"
 	"github.com/signet-project/signet/protocol"
 )
 
@@ -40,6 +41,24 @@ type LimitError struct {
 
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("signature evaluation stopped. The configured limit of %d signatures to verify per artifact exceeded", e.Max)
+}
+
+// ThresholdError says that fewer signatures by different signers passed than the
+// trust policy statement demands.
+type ThresholdError struct {
+	// Reference is the artifact's or file's name.
+	Reference string
+	Threshold trust.Threshold
+	// Found is how many signatures by different signers passed.
+	Found int
+}
+
+func (e *ThresholdError) Error() string {
+	apart := "identities and keys"
+	if e.Threshold.Distinct == trust.DistinctRoot {
+		apart = "identities, keys and trusted roots"
+	}
+	return fmt.Sprintf("%s has valid signatures by %d different signers where the trust policy demands %d with different %s", e.Reference, e.Found, e.Threshold.Signatures, apart)
 }
 
 // UserMetadataError says that user metadata asked for is not among a

@@ -1,11 +1,13 @@
 package host
 
 import (
+	"crypto/x509"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/signet-project/signet/host/envelope"
+	"github.com/signet-project/signet/host/revocation"
 	"github.com/signet-project/signet/host/trust"
 )
 
@@ -26,9 +28,10 @@ type Outcome struct {
 	Skipped bool
 	// Signatures lists the signatures considered, in the order found.
 	Signatures []*SignatureOutcome
-	// Verified is the signature that passed, one of Signatures; nil when
-	// verification was skipped or failed.
-	Verified *SignatureOutcome
+	// Verified lists those of Signatures that satisfy the statement together: one,
+	// or as many as its threshold asks for. It is empty when verification was
+	// skipped or failed.
+	Verified []*SignatureOutcome
 }
 
 // SignatureOutcome tells what was found out about one signature.
@@ -41,6 +44,17 @@ type SignatureOutcome struct {
 	Target ocispec.Descriptor
 	// Checks lists each check once, in the specification's order.
 	Checks []CheckResult
+	// Anchor is the certificate of the chain that a trust store vouches for, the
+	// one nearest to the root; nil when there is none.
+	Anchor *x509.Certificate
+	// Identity is the entry of trustedIdentities that the leaf matches; empty
+	// when it matches none or any is trusted.
+	Identity string
+	// Timestamp tells what the countersignature proved; nil unless it was verified.
+	Timestamp *TimestampOutcome
+	// Revocation tells what was found out about the signing chain; nil when the
+	// host did not ask.
+	Revocation *revocation.Report
 	// Plugins lists the plugins called, in order.
 	Plugins []PluginUse
 	// Err says why the signature does not count; nil when it does.
@@ -68,7 +82,7 @@ type CheckResult struct {
 	Check  trust.Check
 	Action trust.Action
 	Status Status
-	// Err says why the check failed; nil otherwise.
+	// Err says why the check failed, first of all; nil otherwise.
 	Err error
 	// Detail adds a fact worth showing: the plugin that decided, or why the
 	// check was not run.
@@ -77,10 +91,23 @@ type CheckResult struct {
 	Duration time.Duration
 }
 
+// TimestampOutcome is a verified countersignature.
+type TimestampOutcome struct {
+	// Lower and Upper enclose the time at which the signature was there.
+	Lower, Upper time.Time
+	// Chain is the authority's, leaf first.
+	Chain []*x509.Certificate
+	// Revocation tells what was found out about Chain.
+	Revocation revocation.Report
+}
+
 // PluginUse names a plugin that was called and the version it reported.
 type PluginUse struct {
 	Name    string
 	Version string
+	// Required is true when the trust policy demands the plugin, false when the
+	// signature names it.
+	Required bool
 }
 
 // checkOrder is the order in which an outcome lists the checks.
@@ -137,7 +164,9 @@ func (s *SignatureOutcome) run(check trust.Check, now func() time.Time, do func(
 	result.Duration += now().Sub(start)
 	switch {
 	case err != nil:
-		result.Status, result.Err = StatusFailed, err
+		if result.Status = StatusFailed; result.Err == nil {
+			result.Err = err
+		}
 		if result.Action == trust.ActionEnforce {
 			return err
 		}

@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"github.com/signet-project/signet/host/artifact"
 	"github.com/signet-project/signet/host/envelope"
 	"github.com/signet-project/signet/host/pki"
+	"github.com/signet-project/signet/host/revocation"
 	"github.com/signet-project/signet/host/trust"
 	"github.com/signet-project/signet/protocol"
 )
@@ -29,12 +29,10 @@ type Plugins interface {
 	Get(ctx context.Context, name string) (*protocol.Client, error)
 }
 
-// RevocationChecker decides whether certificates of an anchored chain are revoked.
+// RevocationChecker finds out whether certificates are revoked. A
+// [revocation.Checker] does; it is asked about anchored chains only.
 type RevocationChecker interface {
-	// CheckRevocation returns nil when every certificate of chain is known not
-	// to be revoked. reference is the time at which the signature certainly
-	// existed, zero when unknown (REV-13).
-	CheckRevocation(ctx context.Context, chain []*x509.Certificate, purpose pki.Purpose, reference time.Time) error
+	Check(ctx context.Context, request revocation.Request) revocation.Report
 }
 
 // Verifier verifies artifacts and files by trust policies. It holds no state of
@@ -45,8 +43,8 @@ type Verifier struct {
 	Stores   trust.Store
 	// Plugins finds the plugins that signatures name; nil means none is installed.
 	Plugins Plugins
-	// Revocation checks certificates; nil means that a certificate which names
-	// an OCSP responder or CRL has an unknown status.
+	// Revocation checks certificates; nil means that nobody is asked, so that a
+	// certificate which names an OCSP responder or a CRL has an unknown status.
 	Revocation RevocationChecker
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -72,11 +70,12 @@ type ArtifactRequest struct {
 }
 
 // VerifyArtifact verifies what req.Reference names in repo: one signature that
-// passes is enough. The outcome is not nil once a policy statement was found,
-// also together with an error; it lists every signature considered.
+// passes is enough, unless the statement sets a threshold. The outcome is not
+// nil once a policy statement was found, also together with an error; it lists
+// every signature considered.
 //
 // Errors are those of the policy and the repository, and [*NoSignatureError],
-// [*AllFailedError] and [*LimitError].
+// [*AllFailedError], [*ThresholdError] and [*LimitError].
 func (v *Verifier) VerifyArtifact(ctx context.Context, repo artifact.Repository, req ArtifactRequest) (*Outcome, error) {
 	if req.MaxSignatures <= 0 {
 		return nil, fmt.Errorf("max-signatures value %d must be a positive number", req.MaxSignatures)
@@ -105,9 +104,10 @@ func (v *Verifier) VerifyArtifact(ctx context.Context, repo artifact.Repository,
 	return outcome, v.examine(ctx, repo, req, statement, outcome)
 }
 
-// examine goes through the artifact's signatures until one passes.
+// examine goes through the artifact's signatures until enough of them pass.
 func (v *Verifier) examine(ctx context.Context, repo artifact.Repository, req ArtifactRequest, statement *trust.Statement, outcome *Outcome) error {
 	anchors := v.anchorFilter(ctx, statement)
+	ballot := newBallot(statement)
 	metadataMissing := false
 	for manifest, err := range repo.Signatures(ctx, outcome.Artifact) {
 		if err != nil {
@@ -123,8 +123,10 @@ func (v *Verifier) examine(ctx context.Context, repo artifact.Repository, req Ar
 			metadata: req.UserMetadata, config: req.PluginConfig, outcome: result,
 		})
 		if result.Err == nil {
-			outcome.Verified = result
-			return nil
+			if outcome.Verified = ballot.cast(result); outcome.Verified != nil {
+				return nil
+			}
+			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return err
@@ -139,6 +141,8 @@ func (v *Verifier) examine(ctx context.Context, repo artifact.Repository, req Ar
 		return &AllFailedError{Reference: outcome.Reference, MetadataMissing: true}
 	case len(outcome.Signatures) >= req.MaxSignatures:
 		return &LimitError{Max: req.MaxSignatures}
+	case statement.Threshold != nil:
+		return ballot.missed(outcome.Reference)
 	}
 	return &AllFailedError{Reference: outcome.Reference}
 }
@@ -200,7 +204,10 @@ func (v *Verifier) VerifyBlob(ctx context.Context, blob io.Reader, req BlobReque
 		return outcome, result.Err
 	}
 	outcome.Artifact = result.Target
-	outcome.Verified = result
+	ballot := newBallot(statement)
+	if outcome.Verified = ballot.cast(result); outcome.Verified == nil {
+		return outcome, ballot.missed(req.Name)
+	}
 	return outcome, nil
 }
 

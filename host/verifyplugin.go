@@ -53,20 +53,20 @@ func (j *job) openPlugin(ctx context.Context) error {
 		return nil
 	}
 	name := env.VerificationPlugin
-	if !j.anchored {
+	if !j.anchored() {
 		return &PluginVerifyError{Plugin: name, Err: errors.New("not run: " + notAnchored)}
 	}
-	plugin, err := j.findPlugin(ctx, name)
-	if err != nil {
-		return err
+	if !j.statement.SignaturePlugins.Allow(name) {
+		return &PluginVerifyError{Plugin: name, Err: fmt.Errorf("not run: the trust policy statement %q lets signatures call for the plugins: %s", j.statement.Name, j.statement.SignaturePlugins)}
 	}
-	j.plugin = plugin
-	return nil
+	j.plugin, err = j.findPlugin(ctx, trust.VerificationPlugin{Name: name, MinVersion: env.VerificationPluginMinVersion, PluginConfig: j.config})
+	return err
 }
 
-// findPlugin locates the plugin and checks its version and capabilities
+// findPlugin locates a plugin and checks its version and capabilities
 // (PLG-40..43). An error fails the signature at every level.
-func (j *job) findPlugin(ctx context.Context, name string) (*verificationPlugin, error) {
+func (j *job) findPlugin(ctx context.Context, wanted trust.VerificationPlugin) (*verificationPlugin, error) {
+	name := wanted.Name
 	if j.verifier.Plugins == nil {
 		return nil, locateError(name, errors.New("this verifier has no plugins"))
 	}
@@ -74,7 +74,7 @@ func (j *job) findPlugin(ctx context.Context, name string) (*verificationPlugin,
 	if err != nil {
 		return nil, locateError(name, err)
 	}
-	metadata, err := client.GetMetadata(ctx, &protocol.GetMetadataRequest{PluginConfig: j.config})
+	metadata, err := client.GetMetadata(ctx, &protocol.GetMetadataRequest{PluginConfig: wanted.PluginConfig})
 	if err != nil {
 		return nil, &PluginVerifyError{Plugin: name, Err: err}
 	}
@@ -83,13 +83,13 @@ func (j *job) findPlugin(ctx context.Context, name string) (*verificationPlugin,
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s has pluginVersion %s which is not in valid semver format", name, metadata.Version)
 	}
-	if wanted := j.envelope.VerificationPluginMinVersion; wanted != "" {
-		minimum, err := semver.Parse(wanted)
+	if wanted.MinVersion != "" {
+		minimum, err := semver.Parse(wanted.MinVersion)
 		if err != nil {
-			return nil, fmt.Errorf("the signature asks for version %q of plugin %s, which is not in valid semver format", wanted, name)
+			return nil, fmt.Errorf("the signature asks for version %q of plugin %s, which is not in valid semver format", wanted.MinVersion, name)
 		}
 		if version.Compare(minimum) < 0 {
-			return nil, fmt.Errorf("found plugin %s with version %s but signature verification needs plugin version greater than or equal to %s", name, metadata.Version, wanted)
+			return nil, fmt.Errorf("found plugin %s with version %s but signature verification needs plugin version greater than or equal to %s", name, metadata.Version, wanted.MinVersion)
 		}
 	}
 	plugin := &verificationPlugin{client: client}
@@ -131,15 +131,60 @@ func (j *job) callPlugin(ctx context.Context) error {
 		}
 		return nil
 	}
-	answer, err := j.plugin.client.VerifySignature(ctx, j.verifyRequest(requested, names, values))
-	if err != nil {
-		return &PluginVerifyError{Plugin: j.plugin.client.Name(), Err: err}
-	}
 	for _, capability := range requested {
-		check := checkOf(capability)
-		j.outcome.Result(check).Detail = "decided by plugin " + j.plugin.client.Name()
-		err := j.outcome.run(check, j.verifier.now, func() error {
-			return verdict(j.plugin.client.Name(), capability, answer.VerificationResults[capability])
+		j.outcome.Result(checkOf(capability)).Detail = "decided by plugin " + j.plugin.client.Name()
+	}
+	return j.ask(ctx, j.plugin.client, j.verifyRequest(requested, names, values, j.config))
+}
+
+// callRequired has the plugins that the trust policy demands make their checks,
+// which add to those made before (spec/extensions.md, "verificationPlugins"). What
+// keeps one from answering fails the signature at every level; its answer counts
+// as the statement has it for the check.
+func (j *job) callRequired(ctx context.Context) error {
+	for _, wanted := range j.statement.VerificationPlugins {
+		if err := j.require(ctx, wanted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *job) require(ctx context.Context, wanted trust.VerificationPlugin) error {
+	if !j.anchored() {
+		return &PluginVerifyError{Plugin: wanted.Name, Err: errors.New("the trust policy demands its check, which was not run: " + notAnchored)}
+	}
+	plugin, err := j.findPlugin(ctx, wanted)
+	if err != nil {
+		return err
+	}
+	j.outcome.Plugins[len(j.outcome.Plugins)-1].Required = true
+	var requested []protocol.Capability
+	for _, capability := range verifierCapabilities {
+		if !slices.Contains(wanted.Checks, checkOf(capability)) {
+			continue
+		}
+		if !plugin.decides(capability) {
+			return &PluginVerifyError{Plugin: wanted.Name, Err: fmt.Errorf("the trust policy demands its check of %s, but the plugin lacks the capability %s", checkOf(capability), capability)}
+		}
+		requested = append(requested, capability)
+	}
+	_, values, err := criticalNames(j.envelope)
+	if err != nil {
+		return err
+	}
+	return j.ask(ctx, plugin.client, j.verifyRequest(requested, nil, values, wanted.PluginConfig))
+}
+
+// ask calls verify-signature and records the verdict on each capability.
+func (j *job) ask(ctx context.Context, client *protocol.Client, request *protocol.VerifySignatureRequest) error {
+	answer, err := client.VerifySignature(ctx, request)
+	if err != nil {
+		return &PluginVerifyError{Plugin: client.Name(), Err: err}
+	}
+	for _, capability := range request.TrustPolicy.SignatureVerification {
+		err := j.check(checkOf(capability), func() error {
+			return verdict(client.Name(), capability, answer.VerificationResults[capability])
 		})
 		if err != nil {
 			return err
@@ -169,7 +214,7 @@ func verdict(plugin string, capability protocol.Capability, result *protocol.Ver
 }
 
 // verifyRequest tells a plugin what it needs to know of the signature.
-func (j *job) verifyRequest(requested []protocol.Capability, unprocessed []string, values map[string]any) *protocol.VerifySignatureRequest {
+func (j *job) verifyRequest(requested []protocol.Capability, unprocessed []string, values map[string]any, config map[string]string) *protocol.VerifySignatureRequest {
 	env := j.envelope
 	critical := protocol.CriticalAttributes{
 		ContentType:                  env.ContentType,
@@ -194,7 +239,7 @@ func (j *job) verifyRequest(requested []protocol.Capability, unprocessed []strin
 			TrustedIdentities:     append([]string{}, j.statement.TrustedIdentities...),
 			SignatureVerification: requested,
 		},
-		PluginConfig: j.config,
+		PluginConfig: config,
 		Artifact: &protocol.Artifact{
 			Reference: j.reference,
 			MediaType: j.outcome.Target.MediaType,

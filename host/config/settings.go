@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // settingsFile is the name of the settings in the configuration directory.
@@ -26,6 +27,37 @@ type Settings struct {
 	// SignatureFormat is the default of --signature-format, in lower case; may
 	// be empty (KEY-11).
 	SignatureFormat string `json:"signatureFormat"`
+
+	// CAFile is the path of a file with certificate authorities, PEM or DER, that
+	// servers may chain to besides those the system trusts; may be empty.
+	CAFile string `json:"caFile"`
+	// RequirePins refuses plugins that are not pinned.
+	RequirePins bool `json:"requirePins"`
+	// RevocationMaxAge is how long an answer about a certificate is used again at
+	// most; 0 means the default.
+	RevocationMaxAge Duration `json:"revocationMaxAge"`
+	// OCSPTimeout and CRLTimeout bound each request; 0 means the default.
+	OCSPTimeout Duration `json:"ocspTimeout"`
+	CRLTimeout  Duration `json:"crlTimeout"`
+}
+
+// Duration is a length of time, in JSON as a string like "1h30m".
+type Duration time.Duration
+
+// Duration returns d as the standard library has it.
+func (d Duration) Duration() time.Duration { return time.Duration(d) }
+
+// UnmarshalText reads what [time.ParseDuration] takes, and nothing negative.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	if err == nil && parsed < 0 {
+		err = errors.New("it is negative")
+	}
+	if err != nil {
+		return fmt.Errorf("%q is not a duration like \"1h30m\"", text)
+	}
+	*d = Duration(parsed)
+	return nil
 }
 
 // MalformedSettingsError says that config.json is not the JSON it should be.

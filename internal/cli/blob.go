@@ -169,7 +169,11 @@ func (a *app) blobVerifyCommand() *cobra.Command {
 			return err
 		}
 		defer blob.Close()
-		outcome, err := a.verifier().VerifyBlob(cmd.Context(), blob, host.BlobRequest{
+		verifier, err := a.verifier()
+		if err != nil {
+			return err
+		}
+		outcome, err := verifier.VerifyBlob(cmd.Context(), blob, host.BlobRequest{
 			Name: args[0], Policy: policy, MediaType: mediaType,
 			Signature: signature, SignatureType: format.MediaType(), UserMetadata: required, PluginConfig: configuration,
 		})

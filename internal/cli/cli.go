@@ -18,6 +18,7 @@ import (
 
 	"github.com/signet-project/signet/host/config"
 	"github.com/signet-project/signet/host/plugin"
+	"github.com/signet-project/signet/host/revocation"
 	"github.com/signet-project/signet/host/trust"
 )
 
@@ -54,12 +55,16 @@ func Run(ctx context.Context, env Env) int {
 type app struct {
 	Env
 	// name is how the program was called: notation through a link of that name.
-	name     string
-	dirs     config.Dirs
-	debug    bool
-	debugTo  *slog.Logger
-	username string
-	password string
+	name    string
+	dirs    config.Dirs
+	debug   bool
+	debugTo *slog.Logger
+	// What a run makes once, when it is first needed.
+	loaded     *config.Settings
+	http       *http.Client
+	revocation *revocation.Checker
+	username   string
+	password   string
 }
 
 func newApp(env Env) *app {
@@ -147,6 +152,9 @@ func (a *app) warnf(format string, args ...any) {
 	fmt.Fprintf(a.Stderr, "Warning: "+format+"\n", args...)
 }
 
+// eprintln writes a line to standard error.
+func (a *app) eprintln(line string) { fmt.Fprintln(a.Stderr, line) }
+
 // debugFlag adds -d.
 func (a *app) debugFlag(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&a.debug, "debug", "d", false, "debug mode: show what is done, secrets masked")
@@ -172,13 +180,18 @@ func (a *app) log() *slog.Logger {
 }
 
 // plugins is the manager of the installed plugins.
-func (a *app) plugins() *plugin.Manager {
+func (a *app) plugins() (*plugin.Manager, error) {
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
 	return plugin.NewManager(a.dirs.Plugins(), plugin.Options{
-		Environ: a.Environ,
-		Stderr:  a.Stderr,
-		Logger:  a.log(),
-		Warn:    func(err error) { a.warnf("%v", err) },
-	})
+		Environ:     a.Environ,
+		Stderr:      a.Stderr,
+		Logger:      a.log(),
+		RequirePins: settings.RequirePins,
+		Warn:        func(err error) { a.warnf("%v", err) },
+	}), nil
 }
 
 func (a *app) stores() *trust.DirStore {
@@ -189,14 +202,6 @@ func (a *app) policies() trust.FilePolicies { return trust.FilePolicies{Dir: a.d
 
 // userAgent names the program to servers and in signatures.
 func (a *app) userAgent() string { return "signet/" + Version() }
-
-// httpTransport is shared by all connections of a run.
-func (a *app) httpTransport() http.RoundTripper {
-	if a.debug {
-		return &loggingTransport{base: http.DefaultTransport, log: a.log()}
-	}
-	return http.DefaultTransport
-}
 
 // keyValues reads the values of a repeated key=value flag (CLI-09).
 func keyValues(flag string, pairs []string) (map[string]string, error) {

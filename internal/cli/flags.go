@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,12 +49,16 @@ func (a *app) credential(f *registryFlags) auth.Credential {
 
 // client makes the registry client of a run.
 func (a *app) client(f *registryFlags) (*artifact.Client, error) {
-	settings, err := config.LoadSettings(a.dirs.Config)
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	http, err := a.httpClient()
 	if err != nil {
 		return nil, err
 	}
 	client := &artifact.Client{
-		Transport: a.httpTransport(),
+		Transport: http.Transport,
 		UserAgent: a.userAgent(),
 		Warn:      func(message string) { a.warnf("%s", message) },
 		PlainHTTP: func(registry string) bool {
@@ -74,31 +77,12 @@ func (a *app) client(f *registryFlags) (*artifact.Client, error) {
 	return client, nil
 }
 
-// credentialStore finds where credentials are kept (REG-10): the settings, then
-// Docker's, then the system's own store. None of them stores plain text.
+// credentialStore finds where credentials are kept (REG-10).
 func (a *app) credentialStore() (credentials.Store, error) {
-	own, err := credentials.NewStore(config.SettingsPath(a.dirs.Config), credentials.StoreOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("failed to get credentials store: %w", err)
-	}
-	if own.IsAuthConfigured() {
-		return own, nil
-	}
-	dockerDir := a.getenv("DOCKER_CONFIG")
-	if dockerDir == "" {
-		dockerDir = filepath.Join(a.Home, ".docker")
-	}
-	docker, err := credentials.NewStore(filepath.Join(dockerDir, "config.json"), credentials.StoreOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("failed to get credentials store: %w", err)
-	}
-	if docker.IsAuthConfigured() {
-		return docker, nil
-	}
-	if native, ok := credentials.NewDefaultNativeStore(); ok {
-		return native, nil
-	}
-	return own, nil
+	return artifact.CredentialStore(artifact.CredentialOptions{
+		ConfigFile:       config.SettingsPath(a.dirs.Config),
+		DockerConfigFile: artifact.DockerConfigFile(a.getenv, a.Home),
+	})
 }
 
 // target is the artifact that a command line names.
@@ -177,7 +161,7 @@ func (a *app) signerFlags(cmd *cobra.Command) *signerFlags {
 
 // defaultFormat is the envelope format that the settings choose.
 func (a *app) defaultFormat() string {
-	if settings, err := config.LoadSettings(a.dirs.Config); err == nil && settings.SignatureFormat != "" {
+	if settings, err := a.settings(); err == nil && settings.SignatureFormat != "" {
 		return settings.SignatureFormat
 	}
 	return string(envelope.FormatJWS)
@@ -246,7 +230,11 @@ func (a *app) signingKey(ctx context.Context, f *signerFlags, pluginConfig map[s
 	if key.Local() {
 		return localKey(key)
 	}
-	client, err := a.plugins().Get(ctx, key.PluginName)
+	plugins, err := a.plugins()
+	if err != nil {
+		return nil, err
+	}
+	client, err := plugins.Get(ctx, key.PluginName)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,11 @@ func (a *app) keyNames() []string {
 
 // pluginNames lists the installed plugins, for completion.
 func (a *app) pluginNames() []string {
-	names, err := a.plugins().Names()
+	manager, err := a.plugins()
+	if err != nil {
+		return nil
+	}
+	names, err := manager.Names()
 	if err != nil {
 		return nil
 	}
@@ -61,7 +65,11 @@ func (a *app) keyAddCommand() *cobra.Command {
 			if id == "" {
 				return errors.New("key id cannot be empty: name the key by --id as the plugin's documentation says")
 			}
-			if _, err := a.plugins().Get(cmd.Context(), plugin); err != nil {
+			manager, err := a.plugins()
+			if err != nil {
+				return err
+			}
+			if _, err := manager.Get(cmd.Context(), plugin); err != nil {
 				return err
 			}
 			key := config.Key{Name: args[0], ID: id, PluginName: plugin, PluginConfig: configuration}

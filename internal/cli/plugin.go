@@ -25,7 +25,11 @@ func (a *app) pluginListCommand() *cobra.Command {
 		Short:   "List installed plugins",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			entries, err := a.plugins().List(cmd.Context())
+			manager, err := a.plugins()
+			if err != nil {
+				return err
+			}
+			entries, err := manager.List(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -140,7 +144,11 @@ stay as they are.`,
 			} else {
 				request.File = args[0]
 			}
-			result, err := a.plugins().Install(cmd.Context(), request)
+			manager, err := a.plugins()
+			if err != nil {
+				return err
+			}
+			result, err := manager.Install(cmd.Context(), request)
 			if err != nil {
 				return err
 			}
@@ -174,7 +182,10 @@ func (a *app) pluginUninstallCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			manager := a.plugins()
+			manager, err := a.plugins()
+			if err != nil {
+				return err
+			}
 			if _, err := manager.Find(args[0]); err != nil && errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("unable to find plugin %s.\nTo view a list of installed plugins, use `%s plugin list`", args[0], a.name)
 			}

@@ -131,7 +131,11 @@ trust stores (see "cert add"). One signature that passes is enough.`,
 		if scope == "" {
 			scope = t.name
 		}
-		outcome, err := a.verifier().VerifyArtifact(cmd.Context(), &warningRepository{Repository: t.repo, warn: func() { a.warnTag("verify", t) }}, host.ArtifactRequest{
+		verifier, err := a.verifier()
+		if err != nil {
+			return err
+		}
+		outcome, err := verifier.VerifyArtifact(cmd.Context(), &warningRepository{Repository: t.repo, warn: func() { a.warnTag("verify", t) }}, host.ArtifactRequest{
 			Reference: t.reference, Name: t.name, Scope: scope,
 			MaxSignatures: maxSignatures, UserMetadata: required, PluginConfig: configuration,
 		})
@@ -163,17 +167,24 @@ func (a *app) reportSuccess(outcome *host.Outcome) {
 		a.printf("Trust policy is configured to skip signature verification for %s\n", outcome.Reference)
 		return
 	}
-	warnings := outcome.Verified.Warnings()
-	for _, warning := range warnings {
-		a.warnf("%s was set to %q and failed with error: %v", warning.Check, warning.Action, warning.Err)
+	warned := false
+	for _, signature := range outcome.Verified {
+		for _, warning := range signature.Warnings() {
+			a.warnf("%s was set to %q and failed with error: %v", warning.Check, warning.Action, warning.Err)
+			warned = true
+		}
 	}
-	if len(warnings) > 0 {
+	if warned {
 		a.printf("\n")
 	}
 	a.printf("Successfully verified signature for %s\n", outcome.Reference)
-	if metadata := outcome.Verified.UserMetadata(); len(metadata) > 0 {
+	for _, signature := range outcome.Verified {
+		metadata := signature.UserMetadata()
+		if len(metadata) == 0 {
+			continue
+		}
 		heading := "The artifact was signed with the following user metadata."
-		if outcome.Verified.Digest == "" {
+		if signature.Digest == "" {
 			heading = "The signature contains the following user metadata:"
 		}
 		a.printf("\n%s\n\n", heading)

@@ -1,17 +1,14 @@
 package cli
 
 import (
-	"context"
 	"crypto/x509"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"time"
 
 	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/envelope"
-	"github.com/signet-project/signet/host/pki"
 	"github.com/signet-project/signet/host/timestamp"
 )
 
@@ -29,14 +26,16 @@ func (a *app) timestamper(f *signerFlags) (host.Timestamper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("timestamping: root certificate %s: %w", f.timestampRoot, err)
 	}
+	client, err := a.httpClient()
+	if err != nil {
+		return nil, err
+	}
 	return &timestamp.Authority{
 		URL:        f.timestampURL,
 		Roots:      []*x509.Certificate{root},
-		HTTPClient: &http.Client{Transport: a.httpTransport()},
+		HTTPClient: client,
 		UserAgent:  a.userAgent(),
-		Revocation: func(ctx context.Context, chain []*x509.Certificate) error {
-			return a.verifier().CheckRevocation(ctx, chain, pki.Timestamping, time.Time{})
-		},
+		Revocation: a.checkAuthority,
 	}, nil
 }
 

@@ -17,13 +17,22 @@ import (
 )
 
 // verifier makes the Verifier of a run.
-func (a *app) verifier() *host.Verifier {
-	return &host.Verifier{
-		Policies: a.policies(),
-		Stores:   a.stores(),
-		Plugins:  a.plugins(),
-		Logger:   a.log(),
+func (a *app) verifier() (*host.Verifier, error) {
+	checker, err := a.revocationChecker()
+	if err != nil {
+		return nil, err
 	}
+	plugins, err := a.plugins()
+	if err != nil {
+		return nil, err
+	}
+	return &host.Verifier{
+		Policies:   a.policies(),
+		Stores:     a.stores(),
+		Plugins:    plugins,
+		Revocation: checker,
+		Logger:     a.log(),
+	}, nil
 }
 
 // warningRepository calls warn once a reference has been resolved: a policy that

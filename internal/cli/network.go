@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"context"
+	"crypto/x509"
+	"net/http"
+
+	"github.com/signet-project/signet/host/artifact"
+	"github.com/signet-project/signet/host/config"
+	"github.com/signet-project/signet/host/netclient"
+	"github.com/signet-project/signet/host/pki"
+	"github.com/signet-project/signet/host/revocation"
+)
+
+// settings reads config.json, once a run.
+func (a *app) settings() (*config.Settings, error) {
+	if a.loaded != nil {
+		return a.loaded, nil
+	}
+	settings, err := config.LoadSettings(a.dirs.Config)
+	if err == nil {
+		a.loaded = settings
+	}
+	return settings, err
+}
+
+// httpClient is the way to every server of a run: through the proxies of the
+// environment, trusting the organisation's certificate authorities.
+func (a *app) httpClient() (*http.Client, error) {
+	if a.http != nil {
+		return a.http, nil
+	}
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	client, err := netclient.New(netclient.Options{Env: a.getenv, CAFile: settings.CAFile})
+	if err != nil {
+		return nil, err
+	}
+	if a.debug {
+		client.Transport = artifact.NewLogTransport(client.Transport, a.log())
+	}
+	a.http = client
+	return client, nil
+}
+
+// revocationChecker is shared by all verifications of a run.
+func (a *app) revocationChecker() (*revocation.Checker, error) {
+	if a.revocation != nil {
+		return a.revocation, nil
+	}
+	settings, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	client, err := a.httpClient()
+	if err != nil {
+		return nil, err
+	}
+	a.revocation = &revocation.Checker{
+		HTTPClient:  client,
+		OCSPTimeout: settings.OCSPTimeout.Duration(),
+		CRLTimeout:  settings.CRLTimeout.Duration(),
+		MaxAge:      settings.RevocationMaxAge.Duration(),
+		Cache:       &revocation.FileCache{Dir: a.dirs.CRLCache()},
+		UserAgent:   a.userAgent(),
+		Warn:        func(warning string) { a.eprintln(warning) },
+		Logger:      a.log(),
+	}
+	return a.revocation, nil
+}
+
+// checkAuthority judges the chain of a timestamp authority while signing.
+func (a *app) checkAuthority(ctx context.Context, chain []*x509.Certificate) error {
+	checker, err := a.revocationChecker()
+	if err != nil {
+		return err
+	}
+	return checker.Check(ctx, revocation.Request{Chain: chain, Purpose: pki.Timestamping}).Err()
+}
