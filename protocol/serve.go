@@ -18,6 +18,8 @@ import (
 // stderr instead, so that the answer stays alone. SIGINT and SIGTERM cancel the
 // context; a second one ends the process at once. After a SIGINT the process ends
 // by that signal, so that a host which gave it the terminal learns of the Ctrl-C.
+//
+// A p that is an [io.Closer] is closed before the process ends.
 func Serve(p Plugin) {
 	stdout, err := takeStdout()
 	if err != nil {
@@ -36,6 +38,9 @@ func Serve(p Plugin) {
 		cancel()
 	}()
 	status := Run(ctx, p, os.Args, os.Stdin, stdout, os.Stderr)
+	if closer, ok := as[io.Closer](p); ok {
+		_ = closer.Close() // the answer is out; nobody could be told
+	}
 	select {
 	case <-interrupted:
 		dieInterrupted()

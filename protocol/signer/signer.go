@@ -31,6 +31,14 @@ type Key interface {
 	Sign(ctx context.Context, suite protocol.Suite, digest []byte) ([]byte, error)
 }
 
+// MessageSigner is implemented by a Key whose service may want to hash what it
+// signs by itself. It is used in place of Key.Sign.
+type MessageSigner interface {
+	// SignMessage signs a message with the suite's algorithms; its result is like
+	// that of Sign for the message's digest.
+	SignMessage(ctx context.Context, suite protocol.Suite, message []byte) ([]byte, error)
+}
+
 // Selector is implemented by a Key that has several versions, of which it can
 // find the one that a certificate was issued for.
 type Selector interface {
@@ -141,7 +149,11 @@ func (p *Plugin) GenerateSignature(ctx context.Context, request *protocol.Genera
 		}
 	}
 	digest := Digest(key.suite, request.Payload)
-	response.Signature, err = key.Sign(ctx, key.suite, digest)
+	if service, ok := key.Key.(MessageSigner); ok {
+		response.Signature, err = service.SignMessage(ctx, key.suite, request.Payload)
+	} else {
+		response.Signature, err = key.Sign(ctx, key.suite, digest)
+	}
 	if err != nil {
 		slot.forget(key)
 		return nil, err

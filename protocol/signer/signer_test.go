@@ -409,3 +409,43 @@ func FuzzParseCertificates(f *testing.F) {
 		}
 	})
 }
+
+// hasher is a service that hashes by itself.
+type hasher struct{ Key }
+
+func (h hasher) Sign(context.Context, protocol.Suite, []byte) ([]byte, error) {
+	return nil, errors.New("not for digests")
+}
+
+func (h hasher) SignMessage(ctx context.Context, suite protocol.Suite, message []byte) ([]byte, error) {
+	return h.Key.Sign(ctx, suite, Digest(suite, message))
+}
+
+func TestMessageSigner(t *testing.T) {
+	leaf := testpki.Root(t, "root").Leaf(t, "leaf", protocol.KeySpecEC256)
+	config := map[string]string{ConfigCertificateChain: bundle(t, leaf.Chain()...)}
+	if _, err := single(hasher{FromSigner(leaf.Key)}).GenerateSignature(t.Context(), request(protocol.KeySpecEC256, config)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCheckConfig(t *testing.T) {
+	known := []string{"vault_addr", "pin_source"}
+	for name, want := range map[string]string{
+		"vault_addr": "", "pin_source": "", ConfigCertificateChain: "",
+		"pin": "no secret", "Vault_Token": "no secret", "password": "no secret", "secret_id": "no secret",
+		"vault_adr": "certificate_chain, pin_source, vault_addr",
+	} {
+		err := CheckConfig(map[string]string{name: "hunter2"}, known...)
+		if want == "" {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		wantCode(t, err, protocol.CodeValidation, want)
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the value is in the message: %v", err)
+		}
+	}
+}
