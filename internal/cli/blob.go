@@ -14,6 +14,7 @@ import (
 	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/config"
 	"github.com/signet-project/signet/host/envelope"
+	"github.com/signet-project/signet/host/trust"
 )
 
 func (a *app) blobCommand() *cobra.Command {
@@ -36,12 +37,7 @@ func (a *app) blobSignCommand() *cobra.Command {
 			"Sign a file; the signature is written beside it", "blob sign --key build ./release.tar.gz",
 			"Write the signature elsewhere", "blob sign --signature-directory ./signatures ./release.tar.gz",
 		),
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("missing file path to the blob artifact: use `" + a.name + " blob sign --help` to see what parameters are required")
-			}
-			return nil
-		},
+		Args: a.argument("file path to the blob artifact", "blob sign"),
 	}
 	signing := a.signerFlags(cmd)
 	a.debugFlag(cmd)
@@ -128,12 +124,7 @@ func (a *app) blobVerifyCommand() *cobra.Command {
 			"Verify a file by the global policy statement", "blob verify --signature ./release.tar.gz.jws.sig ./release.tar.gz",
 			"Verify a file by a named statement", "blob verify --policy-name releases --signature ./release.tar.gz.jws.sig ./release.tar.gz",
 		),
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("missing path to the blob artifact: use `" + a.name + " blob verify --help` to see what parameters are required")
-			}
-			return nil
-		},
+		Args: a.argument("path to the blob artifact", "blob verify"),
 	}
 	a.debugFlag(cmd)
 	flags := cmd.Flags()
@@ -235,12 +226,11 @@ func (a *app) blobInspectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [flags] <signature_path>",
 		Short: "Inspect a signature associated with a file",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("missing path to the signature: use `" + a.name + " blob inspect --help` to see what parameters are required")
-			}
-			return nil
-		},
+		Example: a.examples(
+			"Show a signature as a tree", "blob inspect ./release.tar.gz.jws.sig",
+			"Show it as JSON", "blob inspect --output json ./release.tar.gz.jws.sig",
+		),
+		Args: a.argument("path to the signature", "blob inspect"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if output != "tree" && output != "json" {
 				return fmt.Errorf("unrecognized output format %s", output)
@@ -263,7 +253,7 @@ func (a *app) blobInspectCommand() *cobra.Command {
 		},
 	}
 	a.debugFlag(cmd)
-	cmd.Flags().StringVarP(&output, "output", "o", "tree", `output format, options: "tree", "json"`)
+	a.outputFlag(cmd, &output, "tree", "json")
 	return cmd
 }
 
@@ -276,9 +266,9 @@ func (a *app) blobPolicyInitCommand() *cobra.Command {
 		Short: "Initialize blob trust policy configuration",
 		Example: a.examples("Write a policy with one strict statement",
 			`blob policy init --name releases --trust-store ca:acme --trusted-identity "x509.subject: C=US, ST=WA, O=acme"`),
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			data, err := newBlobPolicy(name, stores, identities, global)
+			data, err := trust.NewBlobPolicy(trust.BlobPolicyInit{Name: name, TrustStores: stores, TrustedIdentities: identities, Global: global})
 			if err != nil {
 				return fmt.Errorf("invalid blob policy: %w", err)
 			}

@@ -15,7 +15,8 @@ import (
 
 func (a *app) certCommand() *cobra.Command {
 	return a.group("certificate", "Manage certificates in trust store", []string{"cert"},
-		a.certAddCommand(), a.certListCommand(), a.certShowCommand(), a.certDeleteCommand())
+		a.certAddCommand(), a.certListCommand(), a.certShowCommand(), a.certDeleteCommand(),
+		a.certGenerateTestCommand(), a.certCleanupTestCommand())
 }
 
 // storeFlags adds --type and --store.
@@ -93,7 +94,11 @@ func (a *app) certListCommand() *cobra.Command {
 		Use:     "list [flags]",
 		Aliases: []string{"ls"},
 		Short:   "List certificates in the trust store",
-		Args:    cobra.NoArgs,
+		Example: a.examples(
+			"List all certificates", "cert list",
+			"List those of one store", "cert list --type ca --store acme",
+		),
+		Args: noArgs,
 	}
 	ref := a.storeFlags(cmd, false)
 	a.debugFlag(cmd)
@@ -125,14 +130,10 @@ func (a *app) certListCommand() *cobra.Command {
 
 func (a *app) certShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "show --type <type> --store <name> [flags] <cert_fileName>",
-		Short: "Show certificate details in the trust store",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return errors.New("show requires exactly one certificate file name")
-			}
-			return nil
-		},
+		Use:     "show --type <type> --store <name> [flags] <cert_fileName>",
+		Short:   "Show certificate details in the trust store",
+		Example: a.examples("Show a certificate of a trust store", "cert show --type ca --store acme acme-root.crt"),
+		Args:    exactlyOne("missing certificate fileName", "show requires exactly one certificate file name"),
 	}
 	ref := a.storeFlags(cmd, true)
 	a.debugFlag(cmd)
@@ -162,6 +163,10 @@ func (a *app) certDeleteCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete --type <type> --store <name> [flags] (--all | <cert_fileName>)",
 		Short: "Delete certificates from the trust store",
+		Example: a.examples(
+			"Delete a certificate from a trust store", "cert delete --type ca --store acme acme-root.crt",
+			"Delete a trust store with all its certificates", "cert delete --type ca --store acme --all",
+		),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return errors.New("delete takes one certificate file name, or --all")

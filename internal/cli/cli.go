@@ -63,8 +63,6 @@ type app struct {
 	loaded     *config.Settings
 	http       *http.Client
 	revocation *revocation.Checker
-	username   string
-	password   string
 }
 
 func newApp(env Env) *app {
@@ -93,6 +91,40 @@ type usageError struct {
 	hint string
 }
 
+// usage marks err as a mistake in the command line of cmd.
+func usage(cmd *cobra.Command, err error) error {
+	return &usageError{err, fmt.Sprintf("Run '%s --help' for usage.", cmd.CommandPath())}
+}
+
+// noSuchCommand refuses arguments where a command's name should stand.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usage(cmd, fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()))
+}
+
+// noArgs refuses arguments.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usage(cmd, fmt.Errorf("%q takes no argument, but got %q", cmd.CommandPath(), args[0]))
+}
+
+// exactlyOne wants one argument, and has a text for none and for too many.
+func exactlyOne(missing, surplus string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch len(args) {
+		case 0:
+			return errors.New(missing)
+		case 1:
+			return nil
+		}
+		return usage(cmd, fmt.Errorf("%s, but got %q", surplus, args))
+	}
+}
+
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   a.name,
@@ -103,14 +135,10 @@ Keys live in plugins or files, trust in policies and trust stores below
 ` + a.dirs.Config + `.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return &usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()), fmt.Sprintf("Run '%s --help' for usage.", cmd.CommandPath())}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:          noSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
@@ -132,12 +160,7 @@ func (a *app) title() string {
 func (a *app) group(use, short string, aliases []string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Aliases: aliases,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return &usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()), fmt.Sprintf("Run '%s --help' for usage.", cmd.CommandPath())}
-			}
-			return nil
-		},
+		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(commands...)
@@ -185,9 +208,15 @@ func (a *app) plugins() (*plugin.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	client, err := a.httpClient()
+	if err != nil {
+		return nil, err
+	}
 	return plugin.NewManager(a.dirs.Plugins(), plugin.Options{
 		Environ:     a.Environ,
+		Terminal:    a.terminal(),
 		Stderr:      a.Stderr,
+		HTTPClient:  client,
 		Logger:      a.log(),
 		RequirePins: settings.RequirePins,
 		Warn:        func(err error) { a.warnf("%v", err) },

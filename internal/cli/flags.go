@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,10 +43,7 @@ func (a *app) credential(f *registryFlags) auth.Credential {
 	if password == "" {
 		password = a.getenv("NOTATION_PASSWORD")
 	}
-	if username == "" {
-		return auth.Credential{RefreshToken: password}
-	}
-	return auth.Credential{Username: username, Password: password}
+	return artifact.NewCredential(username, password)
 }
 
 // client makes the registry client of a run.
@@ -284,4 +283,17 @@ func localKey(key config.Key) (host.Key, error) {
 		return nil, fmt.Errorf("signing key %s: %w", key.Name, err)
 	}
 	return local, nil
+}
+
+// outputFlag adds --output; the first of the formats is the default.
+func (a *app) outputFlag(cmd *cobra.Command, value *string, formats ...string) {
+	cmd.Flags().StringVarP(value, "output", "o", formats[0], `output format, options: "`+strings.Join(formats, `", "`)+`"`)
+	a.complete(cmd, "output", func() []string { return formats })
+}
+
+func checkOutput(output string, formats ...string) error {
+	if slices.Contains(formats, output) {
+		return nil
+	}
+	return fmt.Errorf("invalid format: %q", output)
 }

@@ -38,7 +38,7 @@ func (a *app) pluginNames() []string {
 
 func (a *app) keyCommand() *cobra.Command {
 	return a.group("key", "Manage keys used for signing", nil,
-		a.keyAddCommand(), a.keyUpdateCommand(), a.keyListCommand(), a.keyDeleteCommand())
+		a.keyAddCommand(), a.keyUpdateCommand(), a.keyListCommand(), a.keyDescribeCommand(), a.keyDeleteCommand())
 }
 
 func (a *app) keyAddCommand() *cobra.Command {
@@ -104,12 +104,8 @@ func (a *app) keyUpdateCommand() *cobra.Command {
 		Use:     "update [flags] <key_name>",
 		Aliases: []string{"set"},
 		Short:   "Update key in the signing key list",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return errors.New("missing key name")
-			}
-			return nil
-		},
+		Example: a.examples("Make a key the default", "key update --default build"),
+		Args:    exactlyOne("missing key name", "update takes one key name"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if !makeDefault {
 				a.log().Warn("nothing to do: the only thing to update is --default")
@@ -140,7 +136,8 @@ func (a *app) keyListCommand() *cobra.Command {
 		Use:     "list [flags]",
 		Aliases: []string{"ls"},
 		Short:   "List keys used for signing",
-		Args:    cobra.NoArgs,
+		Example: a.examples("List the keys; the default one has a *", "key list"),
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			keys, err := a.signingKeys().Load()
 			if err != nil {
@@ -166,6 +163,10 @@ func (a *app) keyDeleteCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete [flags] <key_name>...",
 		Short: "Remove key from the signing key list",
+		Example: a.examples(
+			"Remove a key; the key itself stays where it is", "key delete build",
+			"Remove several", "key delete build release",
+		),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("missing key names")

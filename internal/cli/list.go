@@ -34,12 +34,7 @@ func (a *app) listCommand() *cobra.Command {
 			"List the signatures of an artifact", "list registry.example.com/app@sha256:<digest>",
 			"List the signatures of an artifact in an OCI layout", "list --oci-layout ./layout@sha256:<digest>",
 		),
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return a.missingArgument("reference to the artifact", "list")
-			}
-			return nil
-		},
+		Args: a.argument("reference to the artifact", "list"),
 	}
 	registry := a.registryFlags(cmd)
 	a.debugFlag(cmd)
@@ -121,22 +116,16 @@ func (a *app) inspectCommand() *cobra.Command {
 			"Show the signatures of an artifact as a tree", "inspect registry.example.com/app@sha256:<digest>",
 			"Show them as JSON", "inspect --output json registry.example.com/app@sha256:<digest>",
 		),
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return a.missingArgument("reference to the artifact", "inspect")
-			}
-			return nil
-		},
+		Args: a.argument("reference to the artifact", "inspect"),
 	}
 	registry := a.registryFlags(cmd)
 	a.debugFlag(cmd)
-	cmd.Flags().StringVarP(&output, "output", "o", "tree", `output format, options: "tree", "json"`)
+	a.outputFlag(cmd, &output, "tree", "json")
 	cmd.Flags().BoolVar(&layout, "oci-layout", false, "inspect signatures stored in OCI image layout")
 	cmd.Flags().IntVar(&maxSignatures, "max-signatures", host.DefaultMaxSignatures, "maximum number of signatures to evaluate or examine")
-	a.complete(cmd, "output", func() []string { return []string{"tree", "json"} })
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if output != "tree" && output != "json" {
-			return fmt.Errorf("invalid format: %q", output)
+		if err := checkOutput(output, "tree", "json"); err != nil {
+			return err
 		}
 		found, err := a.examine(cmd.Context(), "inspect", registry, args[0], layout, maxSignatures)
 		if err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"oras.land/oras-go/v2/registry/remote/auth"
-	"oras.land/oras-go/v2/registry/remote/credentials"
 
 	"github.com/signet-project/signet/host/artifact"
 )
@@ -27,12 +26,7 @@ They are never stored as plain text.`,
 		Example: a.examples(
 			"Log in with a password from standard input", "login -u user --password-stdin registry.example.com",
 		),
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("no hostname specified")
-			}
-			return nil
-		},
+		Args: exactlyOne("no hostname specified", "one hostname is needed"),
 	}
 	registry := a.registryFlags(cmd)
 	a.debugFlag(cmd)
@@ -46,24 +40,17 @@ They are never stored as plain text.`,
 		if err != nil {
 			return err
 		}
-		reg, err := client.Registry(args[0])
-		if err != nil {
-			return err
-		}
 		store, err := a.credentialStore()
 		if err != nil {
 			return err
 		}
-		err = credentials.Login(cmd.Context(), store, reg, credential)
-		if errors.Is(err, credentials.ErrPlaintextPutDisabled) {
-			saved, _ := store.Get(cmd.Context(), credentials.ServerAddressFromRegistry(args[0]))
-			if saved != credential {
-				return fmt.Errorf("failed to log in to %s: the credential could not be saved because a credentials store is required to securely store the password. See %s", args[0], howToAuthenticate)
-			}
+		existing, err := client.Login(cmd.Context(), store, args[0], credential)
+		if err != nil {
+			return err
+		}
+		if existing {
 			a.warnf("The credentials store is not set up. It is recommended to configure the credentials store to securely store your credentials. See %s.", howToAuthenticate)
 			a.printf("Authenticated with existing credentials\n")
-		} else if err != nil {
-			return fmt.Errorf("failed to log in to %s: %w", args[0], artifact.DescribeError("log in", err))
 		}
 		a.printf("Login Succeeded\n")
 		return nil
@@ -79,6 +66,9 @@ func (a *app) promptCredential(f *registryFlags, fromStdin bool) (auth.Credentia
 		password, err := readAllLine(input)
 		if err != nil {
 			return credential, fmt.Errorf("error reading password: %w", err)
+		}
+		if password == "" {
+			return credential, errors.New("error reading password: standard input is empty")
 		}
 		f.password = password
 		credential = a.credential(f)
@@ -111,21 +101,17 @@ func (a *app) promptCredential(f *registryFlags, fromStdin bool) (auth.Credentia
 
 func (a *app) logoutCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "logout [flags] <server>",
-		Short: "Log out from the logged in registries",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("no hostname specified")
-			}
-			return nil
-		},
+		Use:     "logout [flags] <server>",
+		Short:   "Log out from the logged in registries",
+		Example: a.examples("Log out", "logout registry.example.com"),
+		Args:    exactlyOne("no hostname specified", "one hostname is needed"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			store, err := a.credentialStore()
 			if err != nil {
 				return err
 			}
-			if err := credentials.Logout(cmd.Context(), store, args[0]); err != nil {
-				return fmt.Errorf("failed to log out of %s: %w", args[0], err)
+			if err := artifact.Logout(cmd.Context(), store, args[0]); err != nil {
+				return err
 			}
 			a.printf("Logout Succeeded\n")
 			return nil

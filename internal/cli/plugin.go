@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,8 +24,15 @@ func (a *app) pluginListCommand() *cobra.Command {
 		Use:     "list [flags]",
 		Aliases: []string{"ls"},
 		Short:   "List installed plugins",
-		Args:    cobra.NoArgs,
+		Example: a.examples(
+			"List the plugins with what they can do", "plugin list",
+			"List them as JSON", "plugin list --output json",
+		),
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkOutput(output, "table", "json"); err != nil {
+				return err
+			}
 			manager, err := a.plugins()
 			if err != nil {
 				return err
@@ -33,18 +41,15 @@ func (a *app) pluginListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			switch output {
-			case "table":
-				a.pluginTable(entries)
-				return nil
-			case "json":
+			if output == "json" {
 				return a.json(pluginViews(entries))
 			}
-			return fmt.Errorf("invalid format: %q", output)
+			a.pluginTable(entries)
+			return nil
 		},
 	}
 	a.debugFlag(cmd)
-	cmd.Flags().StringVarP(&output, "output", "o", "table", `output format, options: "table", "json"`)
+	a.outputFlag(cmd, &output, "table", "json")
 	return cmd
 }
 
@@ -64,20 +69,22 @@ func (a *app) pluginTable(entries []plugin.Entry) {
 		if metadata == nil {
 			metadata = &protocol.Metadata{}
 		}
-		names := make([]string, len(metadata.Capabilities))
-		for i, capability := range metadata.Capabilities {
-			names[i] = capabilityNames[capability]
-			if names[i] == "" {
-				names[i] = string(capability)
-			}
-		}
 		failure := "<nil>"
 		if entry.Err != nil {
 			failure = entry.Err.Error()
 		}
-		rows = append(rows, []string{entry.Name, printable(metadata.Description), printable(metadata.Version), printable(strings.Join(names, ", ")), printable(failure)})
+		rows = append(rows, []string{entry.Name, printable(metadata.Description), printable(metadata.Version), printable(readableCapabilities(metadata.Capabilities)), printable(failure)})
 	}
 	a.table([]string{"NAME", "DESCRIPTION", "VERSION", "CAPABILITIES", "ERROR"}, rows)
+}
+
+// readableCapabilities lists capabilities in words, unknown ones as they are.
+func readableCapabilities(capabilities []protocol.Capability) string {
+	names := make([]string, len(capabilities))
+	for i, capability := range capabilities {
+		names[i] = cmp.Or(capabilityNames[capability], string(capability))
+	}
+	return strings.Join(names, ", ")
 }
 
 // pluginView is a plugin in JSON output.
@@ -90,12 +97,16 @@ type pluginView struct {
 	Error        string                `json:"error,omitempty"`
 }
 
-func pluginViews(entries []plugin.Entry) []pluginView {
-	views := []pluginView{}
+func viewPlugin(m *protocol.Metadata) *pluginView {
+	return &pluginView{Name: m.Name, Description: m.Description, Version: m.Version, URL: m.URL, Capabilities: m.Capabilities}
+}
+
+func pluginViews(entries []plugin.Entry) []*pluginView {
+	views := []*pluginView{}
 	for _, entry := range entries {
-		view := pluginView{Name: entry.Name}
-		if m := entry.Metadata; m != nil {
-			view.Description, view.Version, view.URL, view.Capabilities = m.Description, m.Version, m.URL, m.Capabilities
+		view := &pluginView{Name: entry.Name}
+		if entry.Metadata != nil {
+			view = viewPlugin(entry.Metadata)
 		}
 		if entry.Err != nil {
 			view.Error = entry.Err.Error()
@@ -172,6 +183,10 @@ func (a *app) pluginUninstallCommand() *cobra.Command {
 		Use:     "uninstall [flags] <plugin_name>",
 		Aliases: []string{"remove", "rm"},
 		Short:   "Uninstall a plugin",
+		Example: a.examples(
+			"Uninstall a plugin", "plugin uninstall example",
+			"Do so without a question", "plugin uninstall --yes example",
+		),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("plugin name is required")

@@ -128,7 +128,11 @@ func (a *app) policyShowCommand(kind policyKind) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show [flags]",
 		Short: fmt.Sprintf("Show %s configuration", kind.title),
-		Args:  cobra.NoArgs,
+		Example: a.examples(
+			"Show the policy in force", kind.command+" show",
+			"Save it to a file", kind.command+" show > my_policy.json",
+		),
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			data, path, err := kind.read(a.policies())
 			if errors.Is(err, fs.ErrNotExist) {

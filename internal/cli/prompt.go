@@ -33,11 +33,19 @@ func (a *app) confirm(question string, assumeYes bool) (bool, error) {
 	return false, nil
 }
 
+// terminal is standard input if that is a terminal, else nil.
+func (a *app) terminal() *os.File {
+	if file, ok := a.Stdin.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		return file
+	}
+	return nil
+}
+
 // readSecret prompts for a secret, without echo where the input is a terminal.
 func (a *app) readSecret(prompt string, input *bufio.Reader) (string, error) {
 	a.printf("%s", prompt)
-	if file, ok := a.Stdin.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		secret, err := term.ReadPassword(int(file.Fd()))
+	if terminal := a.terminal(); terminal != nil {
+		secret, err := term.ReadPassword(int(terminal.Fd()))
 		a.printf("\n")
 		return string(secret), err
 	}

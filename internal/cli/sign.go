@@ -10,9 +10,12 @@ import (
 	"github.com/signet-project/signet/host/artifact"
 )
 
-// missingArgument is the text for a command line without its argument (CLI-48).
-func (a *app) missingArgument(what, command string) error {
-	return fmt.Errorf("missing %s: use `%s %s --help` to see what parameters are required", what, a.name, command)
+// argument wants one argument, by the text of CLI-48 when there is none.
+func (a *app) argument(what, command string) cobra.PositionalArgs {
+	return exactlyOne(
+		fmt.Sprintf("missing %s: use `%s %s --help` to see what parameters are required", what, a.name, command),
+		fmt.Sprintf("%s takes one %s", command, what),
+	)
 }
 
 func (a *app) signCommand() *cobra.Command {
@@ -31,12 +34,7 @@ default, or a plugin's by --plugin and --id.`,
 			"Sign an artifact in an OCI layout on disk, for one day", "sign --oci-layout --expiry 24h ./layout@sha256:<digest>",
 			"Sign with a timestamp countersignature", "sign --timestamp-url http://tsa.example.com --timestamp-root-cert tsa.crt registry.example.com/app@sha256:<digest>",
 		),
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return a.missingArgument("reference to the artifact", "sign")
-			}
-			return nil
-		},
+		Args: a.argument("reference to the artifact", "sign"),
 	}
 	registry, signing := a.registryFlags(cmd), a.signerFlags(cmd)
 	a.debugFlag(cmd)
@@ -96,12 +94,7 @@ trust stores (see "cert add"). One signature that passes is enough.`,
 			"Require that the signer put a pair into the signature", "verify --user-metadata build=42 registry.example.com/app@sha256:<digest>",
 			"Verify an artifact in an OCI layout by the policy for a scope", "verify --oci-layout --scope local/app ./layout@sha256:<digest>",
 		),
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return a.missingArgument("reference to the artifact", "verify")
-			}
-			return nil
-		},
+		Args: a.argument("reference to the artifact", "verify"),
 	}
 	registry := a.registryFlags(cmd)
 	a.debugFlag(cmd)

@@ -18,9 +18,10 @@ func Version() string { return version }
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Show the version information",
-		Args:  cobra.NoArgs,
+		Use:     "version",
+		Short:   "Show the version information",
+		Example: a.examples("Show version and platform", "version"),
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			a.printf("%s.\n\n", a.title())
 			a.printf("Version:     %s\n", Version())

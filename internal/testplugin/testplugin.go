@@ -200,9 +200,13 @@ func Records(t testing.TB, path string) []Record {
 // Main runs the tests of m and ends the process, unless this process is a test
 // plugin: then it does what the script says, with funcs for Reply.Func.
 func Main(m *testing.M, funcs map[string]Func) {
-	runIfPlugin(funcs)
+	Become(funcs)
 	os.Exit(m.Run())
 }
+
+// Become is for a TestMain that does more than Main: it does what the script says
+// and ends the process if this process is a test plugin, and returns otherwise.
+func Become(funcs map[string]Func) { runIfPlugin(funcs) }
 
 func executablePath(dir, name string) string {
 	return filepath.Join(dir, name, fileName(name))

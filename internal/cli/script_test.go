@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/signet-project/signet/internal/testplugin"
+	"github.com/signet-project/signet/plugins/example"
+	"github.com/signet-project/signet/protocol"
+)
+
+func TestMain(m *testing.M) {
+	testplugin.Become(pluginFuncs)
+	testscript.Main(m, map[string]func(){
+		"signet":                 runSignet,
+		"notation":               runSignet,
+		"notation-example":       func() { protocol.Serve(example.New(os.Getenv)) },
+		"docker-credential-fake": runCredentialHelper,
+	})
+}
+
+// runSignet is the program as scripts see it. A failure that does not keep to
+// the rules (exit status 1 and one line "Error: …") ends with status 0, which a
+// script that expects a failure takes for one.
+func runSignet() {
+	var stderr strings.Builder
+	defer func() {
+		if crash := recover(); crash != nil {
+			fmt.Fprintln(os.Stderr, "PANIC:", crash)
+			os.Exit(0)
+		}
+	}()
+	home, _ := os.UserHomeDir()
+	status := Run(context.Background(), Env{
+		Args: os.Args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: io.MultiWriter(os.Stderr, &stderr), Environ: os.Environ(), Home: home,
+	})
+	errors := 0
+	for line := range strings.Lines(stderr.String()) {
+		if strings.HasPrefix(line, "Error: ") {
+			errors++
+		}
+	}
+	if status != 0 && (status != 1 || errors != 1) || status == 0 && errors != 0 {
+		fmt.Fprintf(os.Stderr, "RULE BROKEN: exit status %d with %d lines \"Error:\"\n", status, errors)
+		os.Exit(map[bool]int{true: 1, false: 0}[status == 0])
+	}
+	os.Exit(status)
+}
+
+// TestScripts runs testdata/script/*.txtar. A comment "# CLI-06 CLI-07: title"
+// begins a section, which becomes a subtest of that name: it fails when the
+// script fails before its end.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scripts", err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			runScript(t, file)
+		})
+	}
+}
+
+var failedAt = regexp.MustCompile(`FAIL: \S*\.txtar:(\d+): `)
+
+func runScript(t *testing.T, file string) {
+	shim := &scriptT{T: t}
+	testscript.RunT(shim, testscript.Params{
+		Files:              []string{file},
+		RequireUniqueNames: true,
+		UpdateScripts:      os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup:              setUp,
+		Cmds:               scriptCommands,
+	})
+	failure := 0 // line
+	if shim.failed {
+		t.Fail()
+		t.Log(shim.log.String())
+		if match := failedAt.FindStringSubmatch(shim.log.String()); match != nil {
+			failure, _ = strconv.Atoi(match[1])
+		}
+	}
+	for _, section := range sections(t, file) {
+		t.Run(section.title, func(t *testing.T) {
+			if shim.failed && section.end >= failure {
+				t.Errorf("%s failed at line %d", file, failure)
+			}
+		})
+	}
+}
+
+// section is a part of a script that covers rows.
+type section struct {
+	title string
+	end   int // its last line
+}
+
+var rowsComment = regexp.MustCompile(`^# ((?:[A-Z]+-\d+ )*[A-Z]+-\d+): (.*)`)
+
+func sections(t *testing.T, file string) []section {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []section
+	number := 0
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(line, "-- ") {
+			break
+		}
+		number++
+		if match := rowsComment.FindStringSubmatch(strings.TrimSpace(line)); match != nil {
+			list = append(list, section{title: match[1] + " " + strings.ReplaceAll(match[2], "/", " ")})
+		}
+		if len(list) > 0 {
+			list[len(list)-1].end = number
+		}
+	}
+	return list
+}
+
+// scriptT runs one script within a test and notes how it ended.
+type scriptT struct {
+	*testing.T
+	log    strings.Builder
+	failed bool
+}
+
+func (s *scriptT) Run(_ string, script func(testscript.T)) {
+	done := make(chan struct{})
+	go func() { // FailNow ends the goroutine
+		defer close(done)
+		script(s)
+	}()
+	<-done
+}
+
+func (s *scriptT) Parallel()       {}
+func (s *scriptT) Verbose() bool   { return false }
+func (s *scriptT) Log(args ...any) { fmt.Fprintln(&s.log, args...) }
+
+// Skip fails: what a script covers is not covered then.
+func (s *scriptT) Skip(args ...any)  { s.Fatal(args...) }
+func (s *scriptT) Fatal(args ...any) { s.Log(args...); s.FailNow() }
+func (s *scriptT) FailNow() {
+	s.failed = true
+	runtime.Goexit()
+}
+
+// setUp gives a script directories of its own and nothing of the machine: on
+// PATH are just the programs of TestMain.
+func setUp(env *testscript.Env) error {
+	signet, err := exec.LookPath("signet")
+	if err != nil {
+		return err
+	}
+	home := filepath.Join(env.WorkDir, "home")
+	for name, value := range map[string]string{
+		"PATH": filepath.Dir(signet), "HOME": home, "USERPROFILE": home, "BIN": filepath.Dir(signet),
+		"CFG": filepath.Join(env.WorkDir, "config"), "NOTATION_CONFIG": filepath.Join(env.WorkDir, "config"),
+		"NOTATION_CACHE": filepath.Join(env.WorkDir, "cache"), "DOCKER_CONFIG": filepath.Join(env.WorkDir, "docker"),
+		"HELPER_FILE": filepath.Join(env.WorkDir, "credentials.json"),
+	} {
+		env.Setenv(name, value)
+	}
+	env.Values[snapshots{}] = map[string]string{}
+	env.Values[registryKey{}] = &registryBox{}
+	return os.MkdirAll(home, 0o700)
+}
