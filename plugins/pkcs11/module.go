@@ -1,0 +1,247 @@
+//go:build cgo
+
+package pkcs11
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+
+	cryptoki "github.com/miekg/pkcs11"
+
+	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/signer"
+)
+
+// modules are the modules loaded by one plugin, by path. They stay initialised,
+// and their tokens logged in, until close.
+type modules struct {
+	mu     sync.Mutex
+	loaded map[string]*module
+	// calls counts those that may be inside a module.
+	calls int
+}
+
+// module is one initialised module.
+type module struct {
+	*cryptoki.Ctx
+	path string
+	// owner says that this plugin initialised the module and so finalises it.
+	owner  bool
+	mu     sync.Mutex
+	tokens map[string]*token // by slot and serial number
+}
+
+// open finds the key at l, without logging in as long as it can be helped.
+func (ms *modules) open(ctx context.Context, l *location) (signer.Key, error) {
+	return within(ctx, ms, func() (signer.Key, error) {
+		m, err := ms.load(l.module)
+		if err != nil {
+			return nil, err
+		}
+		t, err := m.findToken(l)
+		if err != nil {
+			return nil, err
+		}
+		return findKey(ctx, ms, t, l)
+	})
+}
+
+// within calls f, which may get stuck in a module, and stops waiting for it when
+// ctx ends.
+func within[T any](ctx context.Context, ms *modules, f func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	ms.count(1)
+	go func() {
+		defer ms.count(-1)
+		value, err := f()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+func (ms *modules) count(n int) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	ms.calls += n
+}
+
+// load returns the module at path, initialised.
+func (ms *modules) load(path string) (*module, error) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if m := ms.loaded[path]; m != nil {
+		return m, nil
+	}
+	if filepath.IsAbs(path) {
+		if _, err := os.Stat(path); err != nil {
+			return nil, protocol.Errorf(protocol.CodeValidation, "PKCS #11 module: %w", err)
+		}
+	}
+	ctx := cryptoki.New(path)
+	if ctx == nil {
+		return nil, protocol.Errorf(protocol.CodeValidation,
+			"PKCS #11 module %s cannot be loaded: it is not there, is no PKCS #11 library for %s/%s, or a library that it needs is missing", path, runtime.GOOS, runtime.GOARCH)
+	}
+	m := &module{Ctx: ctx, path: path, tokens: map[string]*token{}}
+	switch err := ctx.Initialize(); {
+	case err == nil:
+		m.owner = true
+	case !isCKR(err, cryptoki.CKR_CRYPTOKI_ALREADY_INITIALIZED):
+		ctx.Destroy()
+		return nil, describe(err, "initialise PKCS #11 module "+path)
+	}
+	if ms.loaded == nil {
+		ms.loaded = map[string]*module{}
+	}
+	ms.loaded[path] = m
+	return m, nil
+}
+
+// close finalises the modules, which ends their sessions and logins.
+func (ms *modules) close() error {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if ms.calls > 0 {
+		return errors.New("calls to PKCS #11 modules are under way")
+	}
+	var errs []error
+	for path, m := range ms.loaded {
+		if m.owner {
+			errs = append(errs, m.Finalize())
+		}
+		m.Destroy()
+		delete(ms.loaded, path)
+	}
+	return errors.Join(errs...)
+}
+
+// slot is a token with where it is.
+type slot struct {
+	id    uint
+	token cryptoki.TokenInfo
+}
+
+func (s slot) String() string {
+	return fmt.Sprintf("token %q (serial %s, slot-id %d)", s.token.Label, s.token.SerialNumber, s.id)
+}
+
+// findToken returns the one token that the URI matches.
+func (m *module) findToken(l *location) (*token, error) {
+	slots, err := m.slots(l.uri)
+	if err != nil {
+		return nil, err
+	}
+	var matching []slot
+	var others []string
+	for _, s := range slots {
+		if l.uri.matchesToken(m.facts(s, l.uri)) {
+			matching = append(matching, s)
+		} else {
+			others = append(others, strconv.Quote(s.token.Label))
+		}
+	}
+	switch {
+	case len(slots) == 0:
+		return nil, protocol.Errorf(protocol.CodeValidation, "key %s: module %s has no initialised token: is it plugged in and its service running?", l.keyID, m.path)
+	case len(matching) == 0:
+		return nil, protocol.Errorf(protocol.CodeValidation, "key %s: module %s has no token with %s, but %s", l.keyID, m.path, l.uri.tokenText(), strings.Join(others, ", "))
+	case len(matching) > 1:
+		names := make([]string, len(matching))
+		for i, s := range matching {
+			names[i] = s.String()
+		}
+		return nil, protocol.Errorf(protocol.CodeValidation, "key %s: %d tokens match, say which one by serial= or slot-id= in the key id: %s", l.keyID, len(matching), strings.Join(names, ", "))
+	}
+	return m.token(matching[0]), nil
+}
+
+// slots lists the initialised tokens. A token that can't be read is left out.
+func (m *module) slots(u *uri) ([]slot, error) {
+	ids, err := m.GetSlotList(true)
+	if err != nil {
+		return nil, describe(err, "list the slots of PKCS #11 module "+m.path)
+	}
+	var slots []slot
+	for _, id := range ids {
+		info, err := m.GetTokenInfo(id)
+		if err == nil && info.Flags&cryptoki.CKF_TOKEN_INITIALIZED != 0 {
+			slots = append(slots, slot{id, info})
+		}
+	}
+	return slots, nil
+}
+
+// facts returns what a URI may ask of a token; the rarely asked only on demand.
+func (m *module) facts(s slot, u *uri) tokenFacts {
+	facts := tokenFacts{
+		"token": s.token.Label, "manufacturer": s.token.ManufacturerID,
+		"serial": strings.TrimRight(s.token.SerialNumber, "\x00"), "model": s.token.Model,
+		"slot-id": strconv.FormatUint(uint64(s.id), 10),
+	}
+	if u.asks("slot-description") || u.asks("slot-manufacturer") {
+		if info, err := m.GetSlotInfo(s.id); err == nil {
+			facts["slot-description"], facts["slot-manufacturer"] = info.SlotDescription, info.ManufacturerID
+		}
+	}
+	if u.asks("library-manufacturer") || u.asks("library-description") || u.asks("library-version") {
+		if info, err := m.GetInfo(); err == nil {
+			facts["library-manufacturer"], facts["library-description"] = info.ManufacturerID, info.LibraryDescription
+			facts["library-version"] = fmt.Sprintf("%d.%d", info.LibraryVersion.Major, info.LibraryVersion.Minor)
+		}
+	}
+	return facts
+}
+
+func (m *module) token(s slot) *token {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name := fmt.Sprintf("%d/%s", s.id, s.token.SerialNumber)
+	t := m.tokens[name]
+	if t == nil {
+		t = newToken(m, s)
+		m.tokens[name] = t
+	}
+	return t
+}
+
+// isCKR tells whether err is one of the return values.
+func isCKR(err error, values ...uint) bool {
+	got, ok := errors.AsType[cryptoki.Error](err)
+	if !ok {
+		return false
+	}
+	for _, value := range values {
+		if uint(got) == value {
+			return true
+		}
+	}
+	return false
+}
+
+// describe makes a module's error ready for the host; what says what failed.
+// Other errors pass as they are.
+func describe(err error, what string) error {
+	got, ok := errors.AsType[cryptoki.Error](err)
+	if !ok {
+		return err
+	}
+	text := got.Error() // "pkcs11: 0xA0: CKR_PIN_INCORRECT"
+	return failure(returnValue{uint(got), text[strings.LastIndexByte(text, ' ')+1:]}, what)
+}

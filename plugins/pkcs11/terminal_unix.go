@@ -1,0 +1,29 @@
+//go:build unix
+
+package pkcs11
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// openTerminal opens the controlling terminal, twice so that each can be closed
+// alone. A process in the background must not read: it would be stopped.
+func openTerminal() (in, out *os.File, err error) {
+	in, err = os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	foreground, err := unix.IoctlGetInt(int(in.Fd()), unix.TIOCGPGRP)
+	if err != nil || foreground != unix.Getpgrp() {
+		in.Close()
+		return nil, nil, ErrNoTerminal
+	}
+	out, err = os.OpenFile("/dev/tty", os.O_WRONLY, 0)
+	if err != nil {
+		in.Close()
+		return nil, nil, err
+	}
+	return in, out, nil
+}
