@@ -5,12 +5,17 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +58,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"mode": plain(scriptMode),
 	// flip FILE OFFSET: inverts a byte; from the end when negative.
 	"flip": plain(scriptFlip),
-	// setdigest NAME PATTERN FILE: sets NAME to what the pattern's group matches.
+	// capture NAME TEXT FILE: sets NAME to the word after the text in the file.
 	"capture": plain(scriptCapture),
 	// registry [noreferrers] [basic] [token]: starts a registry with the artifact
 	// team/app:v1; sets REGISTRY, REGISTRY_IP and DIGEST.
@@ -62,8 +67,10 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"requests": plain(scriptRequests),
 	// forge LAYOUT|REGISTRY [NAME=VALUE]...: see scriptForge.
 	"forge": plain(scriptForge),
-	// count FILE TEXT N: the text occurs N times in the file.
+	// lines FILE N: the file has N lines.
 	"lines": plain(scriptLines),
+	// testcert FILE: the certificate is what generate-test makes.
+	"testcert": plain(scriptTestCert),
 }
 
 // plain makes a command of a function that returns an error.
@@ -175,6 +182,9 @@ func readPluginScript(ts *testscript.TestScript, file string) (script testplugin
 
 func scriptPlugin(ts *testscript.TestScript, args []string) error {
 	script, err := readPluginScript(ts, args[1])
+	if err == nil {
+		err = os.MkdirAll(ts.Getenv("CFG"), 0o700)
+	}
 	if err == nil {
 		testplugin.Install(scriptTB{ts: ts}, filepath.Join(ts.Getenv("CFG"), "plugins"), args[0], script)
 	}
@@ -366,4 +376,32 @@ func scriptCapture(ts *testscript.TestScript, args []string) error {
 	}
 	ts.Setenv(name, strings.FieldsFunc(after, func(r rune) bool { return strings.ContainsRune(" \n\",", r) })[0])
 	return nil
+}
+
+func scriptTestCert(ts *testscript.TestScript, args []string) error {
+	block, rest := pem.Decode([]byte(ts.ReadFile(args[0])))
+	if block == nil || len(rest) != 0 {
+		return errors.New("not one PEM block")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return err
+	}
+	key, _ := cert.PublicKey.(*rsa.PublicKey)
+	critical := map[string]bool{}
+	for _, extension := range cert.Extensions {
+		critical[extension.Id.String()] = extension.Critical
+	}
+	_, basicConstraints := critical["2.5.29.19"]
+	switch {
+	case key == nil || key.N.BitLen() != 2048 || cert.SignatureAlgorithm != x509.SHA256WithRSA:
+		return fmt.Errorf("key %T, signature %v", cert.PublicKey, cert.SignatureAlgorithm)
+	case cert.KeyUsage != x509.KeyUsageDigitalSignature || !critical["2.5.29.15"]:
+		return fmt.Errorf("key usage %b, critical %v", cert.KeyUsage, critical["2.5.29.15"])
+	case !slices.Equal(cert.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}) || basicConstraints:
+		return fmt.Errorf("extended key usage %v, basic constraints %v", cert.ExtKeyUsage, basicConstraints)
+	case cert.NotAfter.Sub(cert.NotBefore) != 24*time.Hour || !bytes.Equal(cert.RawIssuer, cert.RawSubject):
+		return fmt.Errorf("from %v to %v, issued by %v", cert.NotBefore, cert.NotAfter, cert.Issuer)
+	}
+	return cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature)
 }

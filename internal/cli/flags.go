@@ -186,6 +186,9 @@ func (a *app) signer(ctx context.Context, f *signerFlags, flagSet func(string) b
 			return nil, errors.New("timestamping: tsa root certificate path cannot be empty")
 		}
 	}
+	if _, err := a.settings(); err != nil {
+		return nil, err
+	}
 	format := envelope.Format(f.format)
 	if format != envelope.FormatJWS && format != envelope.FormatCOSE {
 		return nil, fmt.Errorf("signature format %q not supported\nSupported signature envelope formats are %q and %q", f.format, envelope.FormatJWS, envelope.FormatCOSE)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -59,8 +60,8 @@ func runSignet() {
 }
 
 // TestScripts runs testdata/script/*.txtar. A comment "# CLI-06 CLI-07: title"
-// begins a section, which becomes a subtest of that name: it fails when the
-// script fails before its end.
+// begins a section, which becomes a subtest of that name: it fails when one of
+// its lines does.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/script/*.txtar")
@@ -83,22 +84,24 @@ func runScript(t *testing.T, file string) {
 	testscript.RunT(shim, testscript.Params{
 		Files:              []string{file},
 		RequireUniqueNames: true,
+		ContinueOnError:    true,
 		UpdateScripts:      os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup:              setUp,
 		Cmds:               scriptCommands,
 	})
-	failure := 0 // line
 	if shim.failed {
-		t.Fail()
-		t.Log(shim.log.String())
-		if match := failedAt.FindStringSubmatch(shim.log.String()); match != nil {
-			failure, _ = strconv.Atoi(match[1])
-		}
+		t.Error(shim.log.String())
+	}
+	var failures []int // lines
+	for _, match := range failedAt.FindAllStringSubmatch(shim.log.String(), -1) {
+		line, _ := strconv.Atoi(match[1])
+		failures = append(failures, line)
 	}
 	for _, section := range sections(t, file) {
 		t.Run(section.title, func(t *testing.T) {
-			if shim.failed && section.end >= failure {
-				t.Errorf("%s failed at line %d", file, failure)
+			here := func(line int) bool { return section.start <= line && line <= section.end }
+			if shim.failed && (len(failures) == 0 || slices.ContainsFunc(failures, here)) {
+				t.Errorf("%s failed between lines %d and %d", file, section.start, section.end)
 			}
 		})
 	}
@@ -106,8 +109,8 @@ func runScript(t *testing.T, file string) {
 
 // section is a part of a script that covers rows.
 type section struct {
-	title string
-	end   int // its last line
+	title      string
+	start, end int // its lines
 }
 
 var rowsComment = regexp.MustCompile(`^# ((?:[A-Z]+-\d+ )*[A-Z]+-\d+): (.*)`)
@@ -125,7 +128,7 @@ func sections(t *testing.T, file string) []section {
 		}
 		number++
 		if match := rowsComment.FindStringSubmatch(strings.TrimSpace(line)); match != nil {
-			list = append(list, section{title: match[1] + " " + strings.ReplaceAll(match[2], "/", " ")})
+			list = append(list, section{title: match[1] + " " + strings.ReplaceAll(match[2], "/", " "), start: number})
 		}
 		if len(list) > 0 {
 			list[len(list)-1].end = number
