@@ -14,10 +14,10 @@ STATICCHECK := $(CACHE)/bin/staticcheck$(EXE)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test lint cross fuzz bench coverage clean
+.PHONY: help build install demo servers test fips lint cross fuzz bench coverage coverage-check clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build signet and the plugins into bin/
 	@mkdir -p $(BIN)
@@ -29,12 +29,21 @@ install: build ## install signet into the Go binary folder
 demo: build ## sign, verify, tamper and see it refused: no server, no account
 	@$(GO) run ./internal/tools/demo -bin $(BIN)
 
-test: ## run every test; with CI=true a skipped test fails
+servers: ## fetch the servers that tests talk to into .cache
+	@test/servers/provision.sh || [ "$$CI" != true ]
+
+test: servers ## run every test; with CI=true a skipped test fails
 	@mkdir -p $(CACHE)
 	$(GO) run ./internal/tools/runtests -events $(CACHE)/events.json . $(NESTED)
 
+fips: servers ## run the tests of the product in FIPS 140-3 mode
+	GODEBUG=fips140=on $(GO) run ./internal/tools/runtests .
+
 coverage: ## write spec/requirements-coverage.md from the last test run
 	$(GO) run ./internal/tools/coverage -events $(CACHE)/events.json -rows spec/requirements.tsv -out spec/requirements-coverage.md
+
+coverage-check: ## fail when the last test run covers less than spec/requirements-coverage.md says
+	$(GO) run ./internal/tools/coverage -check -events $(CACHE)/events.json -rows spec/requirements.tsv -out spec/requirements-coverage.md
 
 lint: $(STATICCHECK) ## check format, vet and staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi

@@ -24,14 +24,15 @@ func main() {
 	events := flag.String("events", "", "events of a run, as go test -json writes them")
 	rows := flag.String("rows", "", "requirements: ID and level, tab-separated")
 	out := flag.String("out", "", "table to write")
+	check := flag.Bool("check", false, "leave the table as it is, and fail where it names a row covered that is not any more")
 	flag.Parse()
-	if err := run(*events, *rows, *out); err != nil {
+	if err := run(*events, *rows, *out, *check); err != nil {
 		fmt.Fprintln(os.Stderr, "coverage:", err)
 		os.Exit(1)
 	}
 }
 
-func run(eventsPath, rowsPath, outPath string) error {
+func run(eventsPath, rowsPath, outPath string, check bool) error {
 	rows, err := readRows(rowsPath)
 	if err != nil {
 		return err
@@ -40,7 +41,31 @@ func run(eventsPath, rowsPath, outPath string) error {
 	if err != nil {
 		return err
 	}
+	if check {
+		return compare(outPath, covering)
+	}
 	return os.WriteFile(outPath, []byte(table(rows, covering)), 0o644)
+}
+
+// entryPattern is a row of the table that names a test.
+var entryPattern = regexp.MustCompile(`(?m)^\|([A-Z]+-\d+)\|[^|]*\|[^|]+\|$`)
+
+// compare fails when a row that the table calls covered is covered no more.
+func compare(tablePath string, covering map[string]map[string]bool) error {
+	data, err := os.ReadFile(tablePath)
+	if err != nil {
+		return err
+	}
+	var lost []string
+	for _, entry := range entryPattern.FindAllStringSubmatch(string(data), -1) {
+		if len(covering[entry[1]]) == 0 {
+			lost = append(lost, entry[1])
+		}
+	}
+	if len(lost) > 0 {
+		return fmt.Errorf("no passing test covers these rows any more, though %s says so: %s", tablePath, strings.Join(lost, ", "))
+	}
+	return nil
 }
 
 func readRows(path string) ([]row, error) {
