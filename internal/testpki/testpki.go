@@ -13,6 +13,8 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
+	"errors"
+	"io"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -68,6 +70,22 @@ func (e *Entity) Intermediate(t testing.TB, name string, edits ...Edit) *Entity 
 func (e *Entity) Leaf(t testing.TB, name string, spec protocol.KeySpec, edits ...Edit) *Entity {
 	t.Helper()
 	return issue(t, e, Key(t, spec), leafTemplate(name), edits)
+}
+
+// LeafFor makes a code-signing certificate below e for a public key whose
+// private half is elsewhere; the entity's Key cannot sign.
+func (e *Entity) LeafFor(t testing.TB, name string, public crypto.PublicKey, edits ...Edit) *Entity {
+	t.Helper()
+	return issue(t, e, publicOnly{public}, leafTemplate(name), edits)
+}
+
+// publicOnly is a crypto.Signer that doesn't sign.
+type publicOnly struct{ public crypto.PublicKey }
+
+func (k publicOnly) Public() crypto.PublicKey { return k.public }
+
+func (k publicOnly) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("the private key is not here")
 }
 
 // SelfSigned makes a self-signed code-signing certificate: a chain of one.

@@ -25,8 +25,9 @@ type streams struct {
 }
 
 // drainTime is how long a pipe may stay open after the process and all its
-// descendants that can be found have ended: then an unseen one holds it.
-const drainTime = 250 * time.Millisecond
+// descendants that can be found have ended: then an unseen one holds it. Short of
+// it, a reader that a busy machine has not let run yet would lose the answer.
+const drainTime = 3 * time.Second
 
 // openStreams gives cmd its three pipes.
 func openStreams(cmd *exec.Cmd, limit int64, text io.Writer) (*streams, error) {
