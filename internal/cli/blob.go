@@ -134,7 +134,11 @@ func (a *app) blobVerifyCommand() *cobra.Command {
 	flags.StringArrayVar(&pluginConfig, "plugin-config", nil, "{key}={value} pairs that are passed as it is to a plugin, refer plugin's documentation to set appropriate values")
 	flags.StringArrayVarP(&metadata, "user-metadata", "m", nil, "user defined {key}={value} pairs that must be present in the signature for successful verification if provided")
 	mustMark(cmd.MarkFlagRequired("signature"))
+	report := a.reportFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkOutput(report.output, "text", "json"); err != nil {
+			return err
+		}
 		if signaturePath == "" {
 			return errors.New("filepath of the signature cannot be empty")
 		}
@@ -168,11 +172,7 @@ func (a *app) blobVerifyCommand() *cobra.Command {
 			Name: args[0], Policy: policy, MediaType: mediaType,
 			Signature: signature, SignatureType: format.MediaType(), UserMetadata: required, PluginConfig: configuration,
 		})
-		if err != nil {
-			return a.verifyError(outcome, err)
-		}
-		a.reportSuccess(outcome)
-		return nil
+		return a.report(report, outcome, err)
 	}
 	return cmd
 }

@@ -264,7 +264,7 @@ func extended(env *envelope.Envelope) [][2]string {
 func viewCertificates(chain []*x509.Certificate) []certificateView {
 	views := make([]certificateView, len(chain))
 	for i, cert := range chain {
-		views[i] = certificateView{pki.Fingerprint(cert), displayName(cert.RawSubject), displayName(cert.RawIssuer), cert.NotAfter}
+		views[i] = *viewCertificate(cert)
 	}
 	return views
 }

@@ -50,7 +50,7 @@ var blobPolicy = policyKind{
 
 func (a *app) policyCommand() *cobra.Command {
 	return a.group("policy", "Manage OCI trust policy configuration for signature verification", nil,
-		a.policyImportCommand(ociPolicy), a.policyShowCommand(ociPolicy))
+		a.policyImportCommand(ociPolicy), a.policyShowCommand(ociPolicy), a.policyExplainCommand())
 }
 
 func (a *app) policyImportCommand(kind policyKind) *cobra.Command {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -105,7 +104,11 @@ trust stores (see "cert add"). One signature that passes is enough.`,
 	flags.BoolVar(&layout, "oci-layout", false, "verify the artifact stored as OCI image layout")
 	flags.StringVar(&scope, "scope", "", "set trust policy scope for artifact verification, required and can only be used when flag \"--oci-layout\" is set")
 	cmd.MarkFlagsRequiredTogether("oci-layout", "scope")
+	report := a.reportFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkOutput(report.output, "text", "json"); err != nil {
+			return err
+		}
 		if maxSignatures <= 0 {
 			return fmt.Errorf("max-signatures value %d must be a positive number", maxSignatures)
 		}
@@ -132,69 +135,7 @@ trust stores (see "cert add"). One signature that passes is enough.`,
 			Reference: t.reference, Name: t.name, Scope: scope,
 			MaxSignatures: maxSignatures, UserMetadata: required, PluginConfig: configuration,
 		})
-		if err != nil {
-			a.reportFailures(outcome)
-			return a.verifyError(outcome, err)
-		}
-		a.reportSuccess(outcome)
-		return nil
+		return a.report(report, outcome, err)
 	}
 	return cmd
-}
-
-// reportFailures says for each signature why it does not count (VER-24).
-func (a *app) reportFailures(outcome *host.Outcome) {
-	if outcome == nil {
-		return
-	}
-	for _, signature := range outcome.Signatures {
-		if signature.Err != nil && signature.Digest != "" {
-			fmt.Fprintf(a.Stderr, "Signature %s does not count: %v\n", signature.Digest, signature.Err)
-		}
-	}
-}
-
-// reportSuccess prints the result of a verification that passed or was skipped.
-func (a *app) reportSuccess(outcome *host.Outcome) {
-	if outcome.Skipped {
-		a.printf("Trust policy is configured to skip signature verification for %s\n", outcome.Reference)
-		return
-	}
-	warned := false
-	for _, signature := range outcome.Verified {
-		for _, warning := range signature.Warnings() {
-			a.warnf("%s was set to %q and failed with error: %v", warning.Check, warning.Action, warning.Err)
-			warned = true
-		}
-	}
-	if warned {
-		a.printf("\n")
-	}
-	a.printf("Successfully verified signature for %s\n", outcome.Reference)
-	for _, signature := range outcome.Verified {
-		metadata := signature.UserMetadata()
-		if len(metadata) == 0 {
-			continue
-		}
-		heading := "The artifact was signed with the following user metadata."
-		if signature.Digest == "" {
-			heading = "The signature contains the following user metadata:"
-		}
-		a.printf("\n%s\n\n", heading)
-		a.table([]string{"KEY", "VALUE"}, pairs(metadata))
-	}
-}
-
-// verifyError words the error of a verification as VER-23 has it.
-func (a *app) verifyError(outcome *host.Outcome, err error) error {
-	if store := storeHint(a, outcome); store != nil {
-		return store
-	}
-	if all, ok := errors.AsType[*host.AllFailedError](err); ok && !all.MetadataMissing {
-		return err
-	}
-	if _, ok := errors.AsType[*host.LimitError](err); ok {
-		return err
-	}
-	return fmt.Errorf("signature verification failed: %w", err)
 }

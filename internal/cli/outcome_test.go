@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/signet-project/signet/host"
+	"github.com/signet-project/signet/host/envelope"
+	"github.com/signet-project/signet/host/revocation"
+	"github.com/signet-project/signet/host/trust"
+	"github.com/signet-project/signet/internal/testpki"
+	"github.com/signet-project/signet/protocol"
+)
+
+// conforms holds a value, as JSON, against a schema of spec/schemas.
+func conforms(t *testing.T, schema string, value any) {
+	t.Helper()
+	compiled, err := jsonschema.NewCompiler().Compile(filepath.Join("..", "..", "spec", "schemas", schema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := compiled.Validate(document); err != nil {
+		t.Errorf("%s: %v\n%s", schema, err, data)
+	}
+}
+
+// fullOutcome has something to say about everything.
+func fullOutcome(t *testing.T) *host.Outcome {
+	leaf := testpki.Root(t, "Root").Leaf(t, "Signer", protocol.KeySpecEC256)
+	now := time.Now()
+	report := revocation.Report{Certificates: []revocation.CertificateReport{{
+		Subject: "CN=Signer", Result: revocation.ResultRevoked, Method: revocation.MethodCRL, Server: "http://crl.example/a",
+		Age:        revocation.Age{ThisUpdate: now, NextUpdate: now.Add(time.Hour), FetchedAt: now, Cached: true},
+		Revocation: &revocation.Revocation{Time: now, Reason: revocation.ReasonKeyCompromise},
+		Attempts:   []revocation.Attempt{{Method: revocation.MethodOCSP, URL: "http://ocsp.example", Err: errors.New("no answer")}},
+	}}}
+	good := &host.SignatureOutcome{
+		Digest:   digest.FromString("signature").String(),
+		Envelope: &envelope.Envelope{Scheme: envelope.SchemeX509, Algorithm: "ECDSA-SHA-256", SigningTime: now, Expiry: now, Certificates: leaf.Chain()},
+		Target:   ocispec.Descriptor{Annotations: map[string]string{"k": "v"}},
+		Checks: []host.CheckResult{
+			{Check: trust.CheckIntegrity, Action: trust.ActionEnforce, Status: host.StatusPassed, Duration: time.Millisecond},
+			{Check: trust.CheckAuthenticity, Action: trust.ActionEnforce, Status: host.StatusPassed, Detail: "decided by plugin acme"},
+			{Check: trust.CheckExpiry, Action: trust.ActionLog, Status: host.StatusFailed, Err: errors.New("expired")},
+			{Check: trust.CheckAuthenticTimestamp, Action: trust.ActionEnforce, Status: host.StatusPassed},
+			{Check: trust.CheckRevocation, Action: trust.ActionSkip, Status: host.StatusSkipped},
+		},
+		Anchor: leaf.Issuer.Cert, Identity: "x509.subject: CN=Signer", Revocation: &report,
+		Timestamp: &host.TimestampOutcome{Lower: now, Upper: now, Chain: leaf.Chain(), Revocation: report},
+		Plugins:   []host.PluginUse{{Name: "acme", Version: "1.0.0", Required: true}},
+	}
+	bad := &host.SignatureOutcome{Digest: digest.FromString("other").String(), Checks: good.Checks, Err: errors.New("cannot be read")}
+	return &host.Outcome{
+		Reference: "registry.example/app@sha256:00", Artifact: ocispec.Descriptor{MediaType: "a/b", Digest: digest.FromString("x"), Size: 1},
+		Statement: "all", Level: "strict", Signatures: []*host.SignatureOutcome{bad, good}, Verified: []*host.SignatureOutcome{good},
+	}
+}
+
+func TestOutcomeJSON(t *testing.T) {
+	t.Parallel()
+	outcome := fullOutcome(t)
+	conforms(t, "verify-output.json", viewOutcome(outcome, nil))
+	conforms(t, "verify-output.json", viewOutcome(&host.Outcome{Statement: "none", Level: "skip", Skipped: true}, nil))
+	view := viewOutcome(outcome, errors.New("no"))
+	if view.Result != "failed" || view.Error != "no" || view.Signatures[0].Counted || !view.Signatures[1].Counted {
+		t.Errorf("view %+v", view)
+	}
+	conforms(t, "verify-output.json", view)
+}
+
+func TestOutcomeText(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	viewOutcome(fullOutcome(t), nil).tree().print(&out)
+	for _, want := range []string{
+		"trust policy statement: all (strict)", "reason: cannot be read", "expiry: failed (log): expired", "authenticity: passed (enforce): decided by plugin acme",
+		"plugin: acme 1.0.0, required by the trust policy", "OCSP http://ocsp.example: no answer", "revocation: skipped (skip)",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	policy, err := trust.ParseOCIPolicy([]byte(`{"version":"1.0","trustPolicies":[{
+		"name":"all","registryScopes":["*"],"trustStores":["ca:missing","tsa:time"],"trustedIdentities":["x509.subject: C=US, ST=WA, O=a","x509.subject: C=US, ST=WA, O=b"],
+		"signatureVerification":{"level":"permissive","verifyTimestamp":"afterCertExpiry"},
+		"extensions":["verificationPlugins","signaturePlugins","threshold"],
+		"verificationPlugins":[{"name":"acme","minVersion":"1.2.0","checks":["revocation"]}],"signaturePlugins":"none","threshold":{"signatures":2}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	statement, err := policy.Statement("registry.example/app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	view := explain(t.Context(), trust.NewDirStore(t.TempDir(), nil), "registry.example/app", statement)
+	conforms(t, "policy-explain.json", view)
+	var out bytes.Buffer
+	view.tree().print(&out)
+	for _, want := range []string{
+		"revocation: log, a failure is a warning", "by: plugin acme 1.2.0 besides", "by the timestamp once a certificate has expired",
+		"threshold: 2 signatures, distinct by identity", "plugins that a signature may call for: none", `ca:missing: `,
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
