@@ -26,6 +26,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/stdio"
@@ -91,6 +92,9 @@ func Main(m *testing.M, name string, plugin func() protocol.Plugin) {
 	os.Exit(m.Run())
 }
 
+// patience is how long a call may take on a busy machine.
+const patience = 5 * time.Minute
+
 // Process is the transport of a plugin in a process of its own for each call,
 // as hosts use it.
 type Process struct {
@@ -125,7 +129,7 @@ func Start(t testing.TB, name string, env ...string) *Process {
 		}
 	}
 	stderr := &lockedBuffer{}
-	return &Process{stdio.Transport{Path: path, Env: env, Stderr: stderr}, stderr}
+	return &Process{stdio.Transport{Path: path, Env: env, Stderr: stderr, Timeout: patience}, stderr}
 }
 
 // With is the same plugin with more in its environment.

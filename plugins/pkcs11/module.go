@@ -32,6 +32,7 @@ type modules struct {
 type module struct {
 	*cryptoki.Ctx
 	path string
+	lock processLock
 	// owner says that this plugin initialised the module and so finalises it.
 	owner  bool
 	mu     sync.Mutex
@@ -41,16 +42,24 @@ type module struct {
 // open finds the key at l, without logging in as long as it can be helped.
 func (ms *modules) open(ctx context.Context, l *location) (signer.Key, error) {
 	return within(ctx, ms, func() (signer.Key, error) {
-		m, err := ms.load(l.module)
+		m, t, err := ms.find(ctx, l)
 		if err != nil {
 			return nil, err
 		}
-		t, err := m.findToken(l)
-		if err != nil {
-			return nil, err
-		}
-		return findKey(ctx, ms, t, l)
+		return findKey(ctx, ms, m.token(t), l)
 	})
+}
+
+// find loads the module and finds the token, while no process of the user logs
+// in: SoftHSM writes to a token then, and doesn't let others read it meanwhile.
+func (ms *modules) find(ctx context.Context, l *location) (*module, slot, error) {
+	defer newProcessLock(l).share(ctx)()
+	m, err := ms.load(l)
+	if err != nil {
+		return nil, slot{}, err
+	}
+	found, err := m.findToken(l)
+	return m, found, err
 }
 
 // within calls f, which may get stuck in a module, and stops waiting for it when
@@ -82,8 +91,9 @@ func (ms *modules) count(n int) {
 	ms.calls += n
 }
 
-// load returns the module at path, initialised.
-func (ms *modules) load(path string) (*module, error) {
+// load returns the module that a location names, initialised.
+func (ms *modules) load(l *location) (*module, error) {
+	path := l.module
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	if m := ms.loaded[path]; m != nil {
@@ -99,7 +109,7 @@ func (ms *modules) load(path string) (*module, error) {
 		return nil, protocol.Errorf(protocol.CodeValidation,
 			"PKCS #11 module %s cannot be loaded: it is not there, is no PKCS #11 library for %s/%s, or a library that it needs is missing", path, runtime.GOOS, runtime.GOARCH)
 	}
-	m := &module{Ctx: ctx, path: path, tokens: map[string]*token{}}
+	m := &module{Ctx: ctx, path: path, lock: newProcessLock(l), tokens: map[string]*token{}}
 	switch err := ctx.Initialize(); {
 	case err == nil:
 		m.owner = true
@@ -143,10 +153,10 @@ func (s slot) String() string {
 }
 
 // findToken returns the one token that the URI matches.
-func (m *module) findToken(l *location) (*token, error) {
+func (m *module) findToken(l *location) (slot, error) {
 	slots, err := m.slots(l.uri)
 	if err != nil {
-		return nil, err
+		return slot{}, err
 	}
 	var matching []slot
 	var others []string
@@ -159,17 +169,17 @@ func (m *module) findToken(l *location) (*token, error) {
 	}
 	switch {
 	case len(slots) == 0:
-		return nil, protocol.Errorf(protocol.CodeValidation, "key %s: module %s has no initialised token: is it plugged in and its service running?", l.keyID, m.path)
+		return slot{}, protocol.Errorf(protocol.CodeValidation, "key %s: module %s has no initialised token: is it plugged in and its service running?", l.keyID, m.path)
 	case len(matching) == 0:
-		return nil, protocol.Errorf(protocol.CodeValidation, "key %s: module %s has no token with %s, but %s", l.keyID, m.path, l.uri.tokenText(), strings.Join(others, ", "))
+		return slot{}, protocol.Errorf(protocol.CodeValidation, "key %s: module %s has no token with %s, but %s", l.keyID, m.path, l.uri.tokenText(), strings.Join(others, ", "))
 	case len(matching) > 1:
 		names := make([]string, len(matching))
 		for i, s := range matching {
 			names[i] = s.String()
 		}
-		return nil, protocol.Errorf(protocol.CodeValidation, "key %s: %d tokens match, say which one by serial= or slot-id= in the key id: %s", l.keyID, len(matching), strings.Join(names, ", "))
+		return slot{}, protocol.Errorf(protocol.CodeValidation, "key %s: %d tokens match, say which one by serial= or slot-id= in the key id: %s", l.keyID, len(matching), strings.Join(names, ", "))
 	}
-	return m.token(matching[0]), nil
+	return matching[0], nil
 }
 
 // slots lists the initialised tokens. A token that can't be read is left out.

@@ -4,14 +4,9 @@ package pkcs11
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
-	"time"
 
-	"github.com/gofrs/flock"
 	cryptoki "github.com/miekg/pkcs11"
 
 	"github.com/signet-project/signet/protocol"
@@ -132,14 +127,19 @@ func (t *token) login(ctx context.Context, s *session, source pinSource) error {
 	if t.loggedIn || t.slot.token.Flags&cryptoki.CKF_LOGIN_REQUIRED == 0 {
 		return nil
 	}
-	defer t.lockProcesses(ctx, source.options.LockDir)()
-	info, err := t.module.GetTokenInfo(t.slot.id)
-	if err != nil {
-		return describe(err, fmt.Sprintf("ask %s whether it may be logged in to", t))
-	}
-	pin, err := t.choosePIN(ctx, info.Flags, source)
+	pin, warned, err := t.choosePIN(ctx, source)
 	if err != nil {
 		return err
+	}
+	// Alone among the user's processes: each sees what became of the try before.
+	defer t.module.lock.exclude(ctx)()
+	last, err := t.lastTry()
+	if err != nil {
+		return err
+	}
+	if last && !warned && pin != t.pin {
+		return protocol.Errorf(protocol.CodeAccessDenied,
+			"log in to %s: not tried, because one more wrong PIN locks it: make sure that the PIN is right and log in once with the token's own tool, or on a terminal without a stored PIN", t)
 	}
 	err = t.module.Login(s.handle, cryptoki.CKU_USER, pin)
 	switch {
@@ -152,44 +152,46 @@ func (t *token) login(ctx context.Context, s *session, source pinSource) error {
 	return describe(err, fmt.Sprintf("log in to %s", t))
 }
 
-// choosePIN returns the PIN to log in with; "" where the token has a keypad. The
-// last try before a token locks is never spent on a PIN that nobody looks after.
-func (t *token) choosePIN(ctx context.Context, flags uint, source pinSource) (string, error) {
-	if flags&cryptoki.CKF_USER_PIN_LOCKED != 0 {
-		return "", failure(returnValue{cryptoki.CKR_PIN_LOCKED, "CKR_PIN_LOCKED"}, fmt.Sprintf("log in to %s", t))
+// lastTry tells whether the next wrong PIN locks the token; that it is locked
+// already is an error.
+func (t *token) lastTry() (bool, error) {
+	info, err := t.module.GetTokenInfo(t.slot.id)
+	if err != nil {
+		return false, describe(err, fmt.Sprintf("ask %s whether it may be logged in to", t))
 	}
-	if flags&cryptoki.CKF_PROTECTED_AUTHENTICATION_PATH != 0 {
-		return "", nil
+	if info.Flags&cryptoki.CKF_USER_PIN_LOCKED != 0 {
+		return false, failure(returnValue{cryptoki.CKR_PIN_LOCKED, "CKR_PIN_LOCKED"}, fmt.Sprintf("log in to %s", t))
 	}
-	last := flags&cryptoki.CKF_USER_PIN_FINAL_TRY != 0
-	pin, err := source.unattended()
-	switch {
-	case err != nil:
-		return "", err
-	case pin == "" && t.pin != "": // entered before, and right
-		return t.pin, nil
-	case pin == "":
-		return source.ask(ctx, t.slot.token.Label, last)
-	case last && pin != t.pin:
-		return "", protocol.Errorf(protocol.CodeAccessDenied,
-			"log in to %s: not tried, because one more wrong PIN locks it: make sure that the PIN is right and log in once with the token's own tool, or on a terminal without a stored PIN", t)
-	case pin == t.wrongPIN:
-		return "", failure(returnValue{cryptoki.CKR_PIN_INCORRECT, "CKR_PIN_INCORRECT"}, fmt.Sprintf("log in to %s", t))
-	}
-	return pin, nil
+	return info.Flags&cryptoki.CKF_USER_PIN_FINAL_TRY != 0, nil
 }
 
-// lockProcesses makes the user's other processes wait with their logins to this
-// token, so that each sees what became of the try before. It returns the
-// function that lets them go on. A lock that can't be had (a directory that
-// can't be written) is done without: it guards against mistakes, not enemies.
-func (t *token) lockProcesses(ctx context.Context, dir string) func() {
-	if dir == "" {
-		return func() {}
+// choosePIN returns the PIN to log in with, "" where the token has a keypad, and
+// whether the person who enters it has been warned if this is the last try.
+func (t *token) choosePIN(ctx context.Context, source pinSource) (pin string, warned bool, err error) {
+	if t.slot.token.Flags&cryptoki.CKF_PROTECTED_AUTHENTICATION_PATH != 0 {
+		return "", true, nil // the keypad's business
 	}
-	id := sha256.Sum256(fmt.Append(nil, t.slot.token.ManufacturerID, "\x00", t.slot.token.SerialNumber, "\x00", t.slot.token.Label))
-	path := filepath.Join(dir, fmt.Sprintf("notation-pkcs11-%d-%x.lock", os.Getuid(), id[:8]))
-	lock := flock.New(path, flock.SetPermissions(0o600))
-	_, _ = lock.TryLockContext(ctx, 10*time.Millisecond)
-	return func() { _ = lock.Close() }
+	pin, err = source.unattended()
+	switch {
+	case err != nil:
+		return "", false, err
+	case pin == "" && t.pin != "": // entered before, and right
+		return t.pin, false, nil
+	case pin == "":
+		return t.askPIN(ctx, source)
+	case pin == t.wrongPIN:
+		return "", false, failure(returnValue{cryptoki.CKR_PIN_INCORRECT, "CKR_PIN_INCORRECT"}, fmt.Sprintf("log in to %s", t))
+	}
+	return pin, false, nil
+}
+
+func (t *token) askPIN(ctx context.Context, source pinSource) (pin string, warned bool, err error) {
+	release := t.module.lock.share(ctx)
+	last, err := t.lastTry()
+	release()
+	if err != nil {
+		return "", false, err
+	}
+	pin, err = source.ask(ctx, t.slot.token.Label, last)
+	return pin, last, err
 }

@@ -1,0 +1,11 @@
+// Command notation-vault signs with transit keys of HashiCorp Vault and OpenBao.
+package main
+
+import (
+	"os"
+
+	"github.com/signet-project/signet/plugins/vault"
+	"github.com/signet-project/signet/protocol"
+)
+
+func main() { protocol.Serve(vault.New(vault.Options{Getenv: os.Getenv})) }
