@@ -93,15 +93,18 @@ func (j *job) anchored() bool { return j.outcome.Anchor != nil }
 // integrity covers what no level waives: the envelope's form and signature, the
 // chain's rules, and that the payload is about this artifact (VER-10, VER-11).
 func (j *job) integrity(mediaType string, data []byte) error {
-	env, err := envelope.Parse(mediaType, data)
+	known := &j.verifier.known
+	env, err := (&envelope.Parser{Certificates: known.parse}).Parse(mediaType, data)
 	if err != nil {
 		return fmt.Errorf("unable to parse the digital signature, error : %w", err)
 	}
 	if err := env.VerifySignature(); err != nil {
 		return err
 	}
-	if err := pki.CheckChain(env.Certificates, pki.CodeSigning); err != nil {
-		return err
+	if !known.has(env.Certificates) {
+		if err := pki.CheckChain(env.Certificates, pki.CodeSigning); err != nil {
+			return err
+		}
 	}
 	target, err := env.Target()
 	if err != nil {
@@ -147,6 +150,7 @@ func (j *job) anchor(ctx context.Context) error {
 		return errors.New("the signature's certificate chain does not contain any trusted certificate")
 	}
 	j.outcome.Anchor = chain[nearest]
+	j.verifier.known.add(chain)
 	return nil
 }
 

@@ -35,8 +35,9 @@ type RevocationChecker interface {
 	Check(ctx context.Context, request revocation.Request) revocation.Report
 }
 
-// Verifier verifies artifacts and files by trust policies. It holds no state of
-// one verification and may be used by several goroutines at once.
+// Verifier verifies artifacts and files by trust policies. It may be used by
+// several goroutines at once and must not be copied. Used again, it is faster: it
+// remembers facts about anchored chains that do not age.
 type Verifier struct {
 	// Policies and Stores are where trust comes from; both are required.
 	Policies trust.PolicySource
@@ -50,6 +51,8 @@ type Verifier struct {
 	Now func() time.Time
 	// Logger receives what is done, in order; nil means nowhere.
 	Logger *slog.Logger
+
+	known knownChains
 }
 
 // ArtifactRequest says what to verify in a repository, and how.

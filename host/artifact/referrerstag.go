@@ -3,12 +3,16 @@ package artifact
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/content"
@@ -19,8 +23,11 @@ import (
 // warnGarbage is the text of MAN-16.
 const warnGarbage = "Removal of outdated referrers index from remote registry failed. Garbage collection may be required."
 
-// maxTagAttempts bounds how often an index is written again that others keep overwriting.
-const maxTagAttempts = 20
+// maxTagWrites bounds how often an index is written that others keep overwriting.
+const maxTagWrites = 20
+
+// maxSettle bounds the wait for others that had read the index before we wrote it.
+const maxSettle = 2 * time.Second
 
 // retryBackoff is the wait before an attempt, counted from 0.
 type retryBackoff func(attempt int) time.Duration
@@ -35,13 +42,17 @@ type taggedIndex struct {
 // addToReferrersTag lists a signature manifest in the index at the subject's
 // referrers tag (distribution-spec 1.1, "Referrers Tag Schema"; MAN-15).
 //
-// The protocol has no way to replace the index only if nobody else has, so the
-// index is read again after it was written, and once more after its predecessor
-// was deleted. Whatever was seen in it once and is gone was lost to somebody who
-// wrote at the same time, and is put back.
+// The protocol has no way to replace the index only if nobody else has. Processes
+// of this machine wait for each other by a lock file (Client.LockDir). For the rest
+// of the world the index is read again some time after it was written, and once
+// more after its predecessor was deleted. Whatever was seen in it once and is gone
+// was lost to somebody who wrote at the same time, and is put back.
 func (r *remoteRepository) addToReferrersTag(ctx context.Context, subject, manifest ocispec.Descriptor) error {
 	tag := subject.Digest.Algorithm().String() + "-" + subject.Digest.Encoded()
-	unlock := r.lockTag(tag)
+	unlock, err := r.lockTag(ctx, tag)
+	if err != nil {
+		return r.failure("update the referrers index", err)
+	}
 	defer unlock()
 
 	wanted := newIndex()
@@ -49,7 +60,8 @@ func (r *remoteRepository) addToReferrersTag(ctx context.Context, subject, manif
 		return err
 	}
 	var superseded []ocispec.Descriptor
-	for attempt := range maxTagAttempts {
+	for writes := 0; writes < maxTagWrites; {
+		began := time.Now()
 		current, err := r.readReferrersTag(ctx, tag, subject)
 		if err != nil {
 			return r.failure("read the referrers index", err)
@@ -60,17 +72,16 @@ func (r *remoteRepository) addToReferrersTag(ctx context.Context, subject, manif
 			return err
 		}
 		if current.addMissing(wanted) || changed {
-			if attempt > 1 {
-				if err := sleep(ctx, r.backoff(min(attempt-2, 4))); err != nil {
-					return r.failure("update the referrers index", err)
-				}
-			}
 			if err := r.writeReferrersTag(ctx, tag, current.index); err != nil {
 				return err
 			}
 			if current.desc.Digest != "" {
 				superseded = append(superseded, current.desc)
 			}
+			if err := r.settle(ctx, writes, time.Since(began)); err != nil {
+				return r.failure("update the referrers index", err)
+			}
+			writes++
 			continue
 		}
 		superseded = slices.DeleteFunc(superseded, func(d ocispec.Descriptor) bool { return d.Digest == current.desc.Digest })
@@ -83,8 +94,21 @@ func (r *remoteRepository) addToReferrersTag(ctx context.Context, subject, manif
 	return r.failure("update the referrers index", fmt.Errorf("others kept changing the tag %s; sign again later", tag))
 }
 
-// lockTag keeps other pushes of ours away from a tag until the result is called.
-func (r *remoteRepository) lockTag(tag string) func() {
+// settle waits after a write for those who had read the index before it: what
+// they write cannot have our entry, and has to be there when the index is read
+// again. They are given twice as long as it took us to read and write, and more
+// the more often an entry was lost.
+func (r *remoteRepository) settle(ctx context.Context, writes int, took time.Duration) error {
+	wait := min(2*took, maxSettle)
+	if writes > 0 {
+		wait += r.backoff(min(writes-1, 4))
+	}
+	return r.sleep(ctx, wait)
+}
+
+// lockTag keeps other pushes of ours, and those of other processes of this
+// machine, away from a tag until the result is called.
+func (r *remoteRepository) lockTag(ctx context.Context, tag string) (unlock func(), err error) {
 	r.mu.Lock()
 	lock := r.tagLocks[tag]
 	if lock == nil {
@@ -93,7 +117,36 @@ func (r *remoteRepository) lockTag(tag string) func() {
 	}
 	r.mu.Unlock()
 	lock.Lock()
-	return lock.Unlock
+	unlockFile, err := r.lockFile(ctx, tag)
+	if err != nil {
+		lock.Unlock()
+		return nil, err
+	}
+	return func() {
+		unlockFile()
+		lock.Unlock()
+	}, nil
+}
+
+// lockFile locks the file for a tag. There is a fixed number of them, so that
+// they need not be deleted, which nobody can do safely; tags that share one wait
+// without need. Where no file can be locked, the push goes on without.
+func (r *remoteRepository) lockFile(ctx context.Context, tag string) (unlock func(), err error) {
+	if r.lockDir == "" {
+		return func() {}, nil
+	}
+	sum := sha256.Sum256([]byte(r.name + ":" + tag))
+	file := flock.New(filepath.Join(r.lockDir, fmt.Sprintf("referrers-%02x.lock", sum[0])))
+	if err = os.MkdirAll(r.lockDir, 0o700); err == nil {
+		_, err = file.TryLockContext(ctx, lockRetry)
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		r.warn(fmt.Sprintf("Other processes that sign the same artifact at the same time are not kept waiting: %v.", err))
+	}
+	return func() { file.Unlock() }, nil
 }
 
 // readReferrersTag reads the index at a tag. What is there but is no index of

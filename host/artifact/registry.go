@@ -9,7 +9,10 @@ import (
 	"iter"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -44,6 +47,10 @@ type Client struct {
 	PlainHTTP func(registry string) bool
 	// UserAgent names the program; empty means "signet".
 	UserAgent string
+	// LockDir is a directory, made when it is missing, for the lock files by which
+	// processes of this machine take turns at a referrers tag (MAN-15); empty means
+	// that they don't.
+	LockDir string
 	// Warn is told, a sentence each and each one once, what is worth knowing but no
 	// failure, such as what a registry warns of. It may be called by several
 	// goroutines at once; nil means nobody is told.
@@ -97,6 +104,8 @@ func (c *Client) Open(ref Reference, opts OpenOptions) (Repository, error) {
 		forceTag: opts.ForceReferrersTag,
 		warn:     c.warn,
 		backoff:  c.retry.backoff,
+		sleep:    sleep,
+		lockDir:  c.LockDir,
 		tagLocks: map[string]*sync.Mutex{},
 	}
 	repo.open = func(client remote.Client) *remote.Repository {
@@ -113,6 +122,7 @@ func (c *Client) Open(ref Reference, opts OpenOptions) (Repository, error) {
 		}
 	}
 	repo.repo = repo.open(host)
+	repo.listing = repo.open(&signatureQuery{host})
 	c.repositories[key] = repo
 	return repo, nil
 }
@@ -177,12 +187,16 @@ func (c *Client) warn(message string) {
 type remoteRepository struct {
 	name, host string
 	client     *hostClient
-	// repo is for reading; it learns whether the registry has the Referrers API.
+	// repo is for reading, listing for listing signatures; that one learns whether
+	// the registry has the Referrers API.
 	repo     *remote.Repository
+	listing  *remote.Repository
 	open     func(remote.Client) *remote.Repository
 	forceTag bool
 	warn     func(string)
 	backoff  retryBackoff
+	sleep    func(context.Context, time.Duration) error
+	lockDir  string
 
 	mu sync.Mutex
 	// tagLocks keep our own pushes from getting in each other's way at a referrers tag.
@@ -216,10 +230,10 @@ var errStop = errors.New("stop")
 // the referrers tag (MAN-13, MAN-14).
 func (r *remoteRepository) Signatures(ctx context.Context, subject ocispec.Descriptor) iter.Seq2[ocispec.Descriptor, error] {
 	return func(yield func(ocispec.Descriptor, error) bool) {
-		err := r.repo.Referrers(ctx, subject, TypeSignature, func(page []ocispec.Descriptor) error {
+		err := r.listing.Referrers(ctx, subject, "", func(page []ocispec.Descriptor) error {
 			for _, desc := range page {
 				// A registry may claim to have filtered when it has not.
-				if desc.ArtifactType == TypeSignature && !yield(desc, nil) {
+				if isSignature(desc) && !yield(desc, nil) {
 					return errStop
 				}
 			}
@@ -229,6 +243,28 @@ func (r *remoteRepository) Signatures(ctx context.Context, subject ocispec.Descr
 			yield(ocispec.Descriptor{}, registryError(r.host, "list the signatures of "+joinReference(r.name, subject.Digest.String()), err))
 		}
 	}
+}
+
+// isSignature tells whether a listed manifest is said to be a signature. Some
+// registries take the config's media type for the artifact type; then the
+// annotation that signatures have tells them from other artifacts.
+func isSignature(desc ocispec.Descriptor) bool {
+	return desc.ArtifactType == TypeSignature ||
+		desc.ArtifactType == ocispec.MediaTypeEmptyJSON && desc.Annotations[AnnotationThumbprints] != ""
+}
+
+// signatureQuery asks the Referrers API for signatures alone (MAN-13). What is no
+// signature is told by isSignature, which knows more than a comparison of types.
+type signatureQuery struct{ client remote.Client }
+
+// Do sends the request.
+func (q *signatureQuery) Do(request *http.Request) (*http.Response, error) {
+	// The registry makes the queries for all pages but the first.
+	if strings.Contains(request.URL.Path, "/referrers/") && request.URL.RawQuery == "" {
+		request = request.Clone(request.Context())
+		request.URL.RawQuery = url.Values{"artifactType": {TypeSignature}}.Encode()
+	}
+	return q.client.Do(request)
 }
 
 // FetchSignature reads one signature.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -278,6 +280,29 @@ func TestSignatures(t *testing.T) {
 			t.Error("it was read")
 		}
 	})
+	t.Run("MAN-13 registry that takes the config's media type for the artifact type", func(t *testing.T) {
+		f := newFakeRegistry(t)
+		subject := image(f)
+		repo := f.open(t)
+		desc := mustPush(t, repo, request(t, subject, "one"))
+		signature, other := desc, desc
+		signature.ArtifactType, other.ArtifactType = ocispec.MediaTypeEmptyJSON, ocispec.MediaTypeEmptyJSON
+		other.Digest, other.Annotations = someDigest, map[string]string{"org.example": "SBOM"}
+		list, err := json.Marshal(ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{other, signature}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.hook = func(w http.ResponseWriter, r *http.Request) bool {
+			return strings.Contains(r.URL.Path, "/referrers/") && answer(200, ocispec.MediaTypeImageIndex, string(list))(w, r)
+		}
+		got := mustCollect(t, repo, subject)
+		if len(got) != 1 || got[0].Digest != desc.Digest {
+			t.Fatalf("got %v", got)
+		}
+		if _, err := repo.FetchSignature(t.Context(), got[0], subject); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("MAN-03 listed by a registry that knows legacy signatures", func(t *testing.T) {
 		f := newFakeRegistry(t)
 		subject := image(f)
@@ -520,6 +545,61 @@ func TestReferrersTag(t *testing.T) {
 		want := digests([]ocispec.Descriptor{olds[0], olds[1], desc})
 		if got := digests(f.tagged(t, tag).Manifests); !overwritten || !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+	t.Run("MAN-15 lost to somebody who had read before we wrote", func(t *testing.T) {
+		f := newFakeRegistry(t, withoutReferrersAPI)
+		subject := image(f)
+		tag := referrersTag(subject)
+		other := addSignatures(f, subject, 1)
+		repo := f.open(t).(*remoteRepository)
+		var waits []time.Duration
+		repo.sleep = func(_ context.Context, wait time.Duration) error {
+			if waits = append(waits, wait); len(waits) == 1 {
+				putIndex(f, tag, other...) // by somebody who had read before we wrote
+			}
+			return nil
+		}
+		desc := mustPush(t, repo, request(t, subject, "mine"))
+		if len(waits) != 2 || waits[0] <= 0 || waits[0] > maxSettle {
+			t.Errorf("waits %v", waits)
+		}
+		if got := digests(f.tagged(t, tag).Manifests); !slices.Equal(got, digests(append(other, desc))) {
+			t.Errorf("got %v", got)
+		}
+	})
+	t.Run("MAN-15 parallel pushes of several processes lose nothing", func(t *testing.T) {
+		f := newFakeRegistry(t, withoutReferrersAPI)
+		subject := image(f)
+		locks := filepath.Join(t.TempDir(), "cache", "locks")
+		var wg sync.WaitGroup
+		for i := range 12 {
+			// Clients share nothing but the directory.
+			repo := f.open(t, func(c *Client) { c.LockDir = locks })
+			req := request(t, subject, fmt.Sprintf("envelope %d", i))
+			wg.Go(func() {
+				if _, err := repo.PushSignature(t.Context(), req); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if got := f.tagged(t, referrersTag(subject)).Manifests; len(got) != 12 {
+			t.Errorf("%d signatures", len(got))
+		}
+	})
+	t.Run("MAN-15 no directory for locks is a warning", func(t *testing.T) {
+		f := newFakeRegistry(t, withoutReferrersAPI)
+		subject := image(f)
+		file := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var warnings []string
+		repo := f.open(t, func(c *Client) { c.LockDir = file; c.Warn = func(w string) { warnings = append(warnings, w) } })
+		mustPush(t, repo, request(t, subject, "one"))
+		if len(warnings) != 1 || !strings.Contains(warnings[0], "not kept waiting") {
+			t.Errorf("warnings %q", warnings)
 		}
 	})
 	t.Run("MAN-15 tag deleted with its index by somebody else is put back", func(t *testing.T) {
