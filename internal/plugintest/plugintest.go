@@ -39,6 +39,8 @@ type Backend struct {
 	Name string
 	// Transport reaches the plugin: Start's Process, or InProcess.
 	Transport protocol.Transport
+	// Warm reaches the plugin for many signatures at once; nil means Transport.
+	Warm protocol.Transport
 	// Keys holds the id of a key for each key spec that the backend offers.
 	Keys map[protocol.KeySpec]string
 	// Config is the plugin configuration of every request.

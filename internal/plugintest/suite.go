@@ -257,6 +257,9 @@ func (s *suite) failure(t *testing.T, f Failure) {
 func (s *suite) concurrent(t *testing.T) {
 	_, id := s.any()
 	client := s.client(t)
+	if s.Warm != nil {
+		client = s.over(t, s.Warm)
+	}
 	algorithms, public := s.describe(t, id)
 	config := s.config(bundle(t, s.issuer.LeafFor(t, "leaf", public).Chain()...))
 	var wg sync.WaitGroup

@@ -94,6 +94,10 @@ func start(t testing.TB, name string, env []string, command ...string) *server {
 	t.Cleanup(func() {
 		stdin.Close()
 		<-s.done
+		if output := s.output.String(); t.Failed() {
+			const tail = 4 << 10
+			t.Logf("%s printed at last:\n%s", name, output[max(0, len(output)-tail):])
+		}
 	})
 	return s
 }

@@ -73,8 +73,11 @@ func (s *server) unreachable(ctx context.Context, r request, err error) error {
 	}
 	prefix := fmt.Sprintf("%s at %s", r.what, s)
 	timeout, ok := errors.AsType[net.Error](err)
-	if errors.Is(err, context.DeadlineExceeded) || (ok && timeout.Timeout()) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
 		return protocol.Errorf(protocol.CodeTimeout, "%s: no answer within %s", prefix, s.settings.timeout)
+	case ok && timeout.Timeout():
+		return protocol.Errorf(protocol.CodeTimeout, "%s: no answer in time: %w", prefix, cause)
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return protocol.Errorf(protocol.CodeGeneric, "%s: %w: name the server's CA by plugin config %s or VAULT_CACERT", prefix, cause, ConfigCACert)
