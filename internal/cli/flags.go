@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -59,6 +60,7 @@ func (a *app) client(f *registryFlags) (*artifact.Client, error) {
 	client := &artifact.Client{
 		Transport: http.Transport,
 		UserAgent: a.userAgent(),
+		LockDir:   filepath.Join(a.dirs.Cache, "locks"),
 		Warn:      func(message string) { a.warnf("%s", message) },
 		PlainHTTP: func(registry string) bool {
 			return f.insecure || settings.Insecure(registry) || artifact.IsLocalhost(registry)
