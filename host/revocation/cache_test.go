@@ -322,19 +322,19 @@ func TestFileCache(t *testing.T) {
 			})
 		}
 	})
-	t.Run("REV-32 a directory without permissions", func(t *testing.T) {
-		if runtime.GOOS == "windows" || os.Geteuid() == 0 {
-			t.Skip("nothing is forbidden to root; the broken caches above stand in")
-		}
-		s, warnings := cachedScene(t)
-		if err := os.MkdirAll(s.checker.Cache.Dir, 0); err != nil {
-			t.Fatal(err)
-		}
-		s.want(s.check(s.leaf(nil, []string{s.web.file("crl", s.crl(crlSpec{}))})), ResultOK)
-		if len(*warnings) != 1 {
-			t.Errorf("warnings %q", *warnings)
-		}
-	})
+	// Nothing is forbidden to root; there the broken caches above stand in.
+	if runtime.GOOS != "windows" && os.Geteuid() != 0 {
+		t.Run("REV-32 a directory without permissions", func(t *testing.T) {
+			s, warnings := cachedScene(t)
+			if err := os.MkdirAll(s.checker.Cache.Dir, 0); err != nil {
+				t.Fatal(err)
+			}
+			s.want(s.check(s.leaf(nil, []string{s.web.file("crl", s.crl(crlSpec{}))})), ResultOK)
+			if len(*warnings) != 1 {
+				t.Errorf("warnings %q", *warnings)
+			}
+		})
+	}
 	t.Run("REV-33 poisoned cache", func(t *testing.T) {
 		s, warnings := cachedScene(t)
 		leaf := s.leaf(nil, []string{s.web.URL + "/crl"})
