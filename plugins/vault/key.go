@@ -49,10 +49,12 @@ var (
 type transitKey struct {
 	Type            string                     `json:"type"`
 	SupportsSigning bool                       `json:"supports_signing"`
+	MinSigning      int                        `json:"min_encryption_version"` // versions below don't sign; 0 for all
 	Keys            map[string]json.RawMessage `json:"keys"`
 }
 
-// read returns the versions of the key, those named by the key id alone.
+// read returns the versions of the key that may sign: all, or the one that the
+// key id names.
 func (k *key) read(ctx context.Context) ([]version, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -88,7 +90,7 @@ func (k *key) parseVersions(answer transitKey) ([]version, error) {
 		if err != nil || number < 1 {
 			return nil, protocol.Errorf(protocol.CodeGeneric, "read key %s at %s: %q is not a version", k.id, k.server, text)
 		}
-		if k.path.version != 0 && number != k.path.version {
+		if k.path.version != 0 && number != k.path.version || number < answer.MinSigning {
 			continue
 		}
 		var v struct {
@@ -106,9 +108,9 @@ func (k *key) parseVersions(answer transitKey) ([]version, error) {
 	}
 	if len(versions) == 0 {
 		if k.path.version != 0 {
-			return nil, k.invalid("there is no version %d that may be used", k.path.version)
+			return nil, k.invalid("there is no version %d that may sign; min_encryption_version is %d", k.path.version, answer.MinSigning)
 		}
-		return nil, k.invalid("it has no version that may be used")
+		return nil, k.invalid("it has no version that may sign")
 	}
 	slices.SortFunc(versions, func(a, b version) int { return cmp.Compare(b.number, a.number) })
 	return versions, nil

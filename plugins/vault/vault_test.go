@@ -240,8 +240,8 @@ func TestOpenBao(t *testing.T) {
 			{Name: "key that encrypts", KeyID: "transit/keys/symmetric", Code: protocol.CodeValidation, Text: []string{"aes256-gcm96, which cannot sign"}},
 			{Name: "key of another curve", KeyID: "transit/keys/edwards", Code: protocol.CodeValidation, Text: []string{"ed25519"}},
 			{Name: "no such version", KeyID: keys[protocol.KeySpecEC256] + ":7", Code: protocol.CodeValidation, Text: []string{"version 7"}},
-			{Name: "version too old to sign", KeyID: "transit/keys/old:1", Code: protocol.CodeValidation, Text: []string{"sign with version 1"}},
-			{Name: "no such mount", KeyID: "elsewhere/keys/k", Code: protocol.CodeAccessDenied}, // root may read all, yet is told no more
+			{Name: "version too old to sign", KeyID: "transit/keys/old:1", Code: protocol.CodeValidation, Text: []string{"no version 1", "min_encryption_version is 2"}},
+			{Name: "no such mount", KeyID: "elsewhere/keys/k", Code: protocol.CodeValidation, Text: []string{`no transit engine at "elsewhere"`}},
 			{Name: "not a key id", KeyID: "release", Code: protocol.CodeValidation, Text: []string{"transit/keys/NAME"}},
 			{Name: "server down", Transport: warm("VAULT_ADDR="+closedAddress(t), root), Code: protocol.CodeGeneric, Text: []string{"no answer", "refused"}},
 			{Name: "server slow", Transport: warm("VAULT_ADDR="+b.slow(t).URL, root, "VAULT_CLIENT_TIMEOUT=5s"), Code: protocol.CodeTimeout, Text: []string{"5s"}},
@@ -447,7 +447,7 @@ func TestLogin(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusCreated)
 			json.NewEncoder(w).Encode(object{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": object{
-				"authenticated": review.Spec.Token == token, "user": object{"username": "system:serviceaccount:ci:build", "uid": "1", "groups": []string{"system:serviceaccounts"}}}})
+				"authenticated": review.Spec.Token == token, "audiences": []string{"vault"}, "user": object{"username": "system:serviceaccount:ci:build", "uid": "1", "groups": []string{"system:serviceaccounts"}}}})
 		}))
 		defer cluster.Close()
 		b.Do(t, "POST", "sys/auth/kubernetes", object{"type": "kubernetes"})
