@@ -144,6 +144,22 @@ func TestRegistries(t *testing.T) {
 			t.Error("notation-go:", err)
 		}
 	})
+	t.Run("MAN-13 registry that takes the config's media type for the artifact type", func(t *testing.T) {
+		at := remotely(t, mislabelling(t), "mislabelled")
+		program.ok(t, append([]string{"sign"}, at.signArgs...)...)
+		program.ok(t, append([]string{"verify"}, at.verifyArgs...)...)
+		if err := theirs.sign(t, at, signing{key: key, format: envelope.FormatCOSE, expiry: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+		program.ok(t, append([]string{"verify"}, at.verifyArgs...)...)
+		if got := listed(t, program, at); len(got) != 2 {
+			t.Errorf("signet lists %v", got)
+		}
+		// notation-go sees its own signature there, which has the type in its config.
+		if got := seenByPeer(t, at); len(got) != 1 {
+			t.Errorf("notation-go lists %v", got)
+		}
+	})
 	t.Run("MAN-21 layout", func(t *testing.T) { fill(t, locally(t)) })
 	t.Run("GEN-01 artifact and tag stay", func(t *testing.T) {
 		at := remotely(t, withoutReferrers(t, nil), "unchanged")
