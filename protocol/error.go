@@ -1,6 +1,10 @@
 package protocol
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
 
 // ErrorCode classifies a plugin's failure for the host.
 type ErrorCode string
@@ -56,12 +60,27 @@ func Errorf(code ErrorCode, format string, args ...any) *Error {
 	return e
 }
 
-// Error returns "CODE: message", or the code alone.
+// Error returns "CODE: message", or the code alone, on one line that is fit for a
+// terminal: a plugin may have put anything into its message.
 func (e *Error) Error() string {
 	if e.Message == "" {
 		return string(e.Code)
 	}
-	return string(e.Code) + ": " + e.Message
+	return string(e.Code) + ": " + oneLine(e.Message)
+}
+
+// oneLine replaces what does not print by spaces and bounds the length.
+func oneLine(text string) string {
+	const limit = 2048 // bytes
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + "…"
+	}
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text))
 }
 
 // Unwrap returns the cause on the plugin's side, if any.
