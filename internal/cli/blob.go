@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"mime"
 	"os"
@@ -179,16 +180,17 @@ func (a *app) blobVerifyCommand() *cobra.Command {
 
 // readSignature reads a signature file; its name says the format (BLOB-08).
 func readSignature(path string) ([]byte, envelope.Format, error) {
-	info, err := os.Stat(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, "", fmt.Errorf("failed to read signature file: %w", err)
 	}
-	if info.Size() > maxSignatureFile {
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxSignatureFile+1))
+	if err != nil {
+		return nil, "", fmt.Errorf("failed to read signature file: %w", err)
+	}
+	if len(data) > maxSignatureFile {
 		return nil, "", fmt.Errorf("signature file %s is larger than %d MiB", path, maxSignatureFile>>20)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, "", fmt.Errorf("failed to read signature file: %w", err)
 	}
 	format, err := signatureFormat(filepath.Base(path), data)
 	return data, format, err

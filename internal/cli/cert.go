@@ -46,6 +46,18 @@ func (a *app) storeFlags(cmd *cobra.Command, required bool) *trust.StoreRef {
 	return ref
 }
 
+// certificateNames offers the files of the store that the flags name.
+func (a *app) certificateNames(ref *trust.StoreRef) cobra.CompletionFunc {
+	return completeArgs(func() []string {
+		entries, _ := a.stores().List(*ref)
+		names := make([]string, len(entries))
+		for i, entry := range entries {
+			names[i] = entry.File
+		}
+		return names
+	})
+}
+
 func (a *app) certAddCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add --type <type> --store <name> [flags] <cert_path>...",
@@ -137,6 +149,7 @@ func (a *app) certShowCommand() *cobra.Command {
 	}
 	ref := a.storeFlags(cmd, true)
 	a.debugFlag(cmd)
+	cmd.ValidArgsFunction = a.certificateNames(ref)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		certs, err := a.stores().Show(*ref, args[0])
 		if err != nil {
@@ -177,6 +190,7 @@ func (a *app) certDeleteCommand() *cobra.Command {
 	ref := a.storeFlags(cmd, true)
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "delete all certificates in the named store")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not prompt for confirmation")
+	cmd.ValidArgsFunction = a.certificateNames(ref)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		switch {
 		case all && len(args) > 0:

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,17 +39,44 @@ type Env struct {
 // Run executes one command line and returns the exit status: 0 on success, 1 on
 // any error, which has then been written to Stderr.
 func Run(ctx context.Context, env Env) int {
+	stderr := &lineWriter{w: env.Stderr}
+	env.Stderr = stderr
 	a := newApp(env)
 	root := a.rootCommand()
 	root.SetArgs(env.Args[1:])
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(env.Stderr, "Error:", err)
+		stderr.endLine()
+		a.eprintln("Error: " + err.Error())
 		if usage, ok := errors.AsType[*usageError](err); ok && usage.hint != "" {
-			fmt.Fprintln(env.Stderr, usage.hint)
+			a.eprintln(usage.hint)
 		}
 		return 1
 	}
 	return 0
+}
+
+// lineWriter knows whether the last line that was written is complete: plugins
+// write to standard error, too.
+type lineWriter struct {
+	mu   sync.Mutex
+	w    io.Writer
+	open bool
+}
+
+func (l *lineWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(p) > 0 {
+		l.open = p[len(p)-1] != '\n'
+	}
+	return l.w.Write(p)
+}
+
+// endLine completes the last line.
+func (l *lineWriter) endLine() {
+	if l.open {
+		fmt.Fprintln(l)
+	}
 }
 
 // app is one run of the program.
@@ -172,11 +200,18 @@ func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.Stdout, format,
 
 // warnf writes a warning to standard error.
 func (a *app) warnf(format string, args ...any) {
-	fmt.Fprintf(a.Stderr, "Warning: "+format+"\n", args...)
+	a.eprintln(fmt.Sprintf("Warning: "+format, args...))
 }
 
-// eprintln writes a line to standard error.
-func (a *app) eprintln(line string) { fmt.Fprintln(a.Stderr, line) }
+// eprintln writes text to standard error. What signatures, registries and plugins
+// put into it cannot steer the terminal.
+func (a *app) eprintln(text string) {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = printable(lines[i])
+	}
+	fmt.Fprintln(a.Stderr, strings.Join(lines, "\n"))
+}
 
 // debugFlag adds -d.
 func (a *app) debugFlag(cmd *cobra.Command) {
@@ -215,12 +250,31 @@ func (a *app) plugins() (*plugin.Manager, error) {
 	return plugin.NewManager(a.dirs.Plugins(), plugin.Options{
 		Environ:     a.Environ,
 		Terminal:    a.terminal(),
-		Stderr:      a.Stderr,
+		Stderr:      &limitedWriter{w: a.Stderr, left: maxPluginStderr},
 		HTTPClient:  client,
 		Logger:      a.log(),
 		RequirePins: settings.RequirePins,
 		Warn:        func(err error) { a.warnf("%v", err) },
 	}), nil
+}
+
+// maxPluginStderr is how much of what plugins write to standard error is shown, in
+// bytes.
+const maxPluginStderr = 1 << 20
+
+// limitedWriter passes on the beginning of what is written to it.
+type limitedWriter struct {
+	w    io.Writer
+	left int
+}
+
+func (l *limitedWriter) Write(p []byte) (int, error) {
+	shown := p[:min(len(p), l.left)]
+	l.left -= len(shown)
+	if _, err := l.w.Write(shown); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 func (a *app) stores() *trust.DirStore {

@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -12,10 +13,16 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +33,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/signet-project/signet/host/config"
+	"github.com/signet-project/signet/host/pki"
 	"github.com/signet-project/signet/host/trust"
 	"github.com/signet-project/signet/internal/testpki"
 	"github.com/signet-project/signet/internal/testplugin"
@@ -35,7 +43,10 @@ import (
 // scriptCommands are what scripts can do besides running programs. None takes
 // the prefix "!".
 var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
-	// pki NAME [SPEC] [expired]: NAME.key, NAME.crt (leaf to root), NAME-root.crt
+	// pki NAME [SPEC] [OPTION]: NAME.key, NAME.crt (leaf to root), NAME-root.crt;
+	// sets LEAF and ROOT to the fingerprints. Options: a leaf that is "expired"; of
+	// a "fixed" validity; with a CRL that nobody serves ("unreachable"), or that
+	// says it is "revoked" or "good".
 	"pki": plain(scriptPKI),
 	// world: a key called acme, the default; its root in the store ca:acme; a
 	// strict policy for any scope; layout:v1 with the digest $DIGEST.
@@ -56,19 +67,40 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"expand": plain(scriptExpand),
 	// mode FILE MODE: the file's permissions (not on Windows).
 	"mode": plain(scriptMode),
-	// flip FILE OFFSET: inverts a byte; from the end when negative.
-	"flip": plain(scriptFlip),
+	// flipenvelope LAYOUT, flipartifact LAYOUT: change a byte of the last forged
+	// signature, or of the artifact v1.
+	"flipenvelope": plain(scriptFlipEnvelope), "flipartifact": plain(scriptFlipArtifact),
 	// capture NAME TEXT FILE: sets NAME to the word after the text in the file.
 	"capture": plain(scriptCapture),
-	// registry [noreferrers] [basic] [token]: starts a registry with the artifact
+	// registry [noreferrers] [basic] [token] [liar]: starts a registry with the artifact
 	// team/app:v1; sets REGISTRY, REGISTRY_IP and DIGEST.
 	"registry": plain(scriptRegistry),
 	// requests: prints the registry's requests since the last time.
 	"requests": plain(scriptRequests),
-	// forge LAYOUT|REGISTRY [NAME=VALUE]...: see scriptForge.
+	// copytolayout DIR: copies the registry's artifact with its signatures.
+	"copytolayout": plain(scriptCopyToLayout),
+	// bigfile FILE SIZE: a file with that many zeros.
+	"bigfile": plain(scriptBigFile),
+	// forge LAYOUT KEY [NAME=VALUE]...: see scriptForge.
 	"forge": plain(scriptForge),
 	// lines FILE N: the file has N lines.
 	"lines": plain(scriptLines),
+	// pushjunk LAYOUT KEY: a signature of the artifact v1 that is no envelope.
+	"pushjunk": plain(scriptPushJunk),
+	// manifest LAYOUT: prints the newest signature manifest.
+	"manifest": plain(scriptManifest),
+	// calls: prints what test plugins that record in "calls" were asked.
+	"calls": plain(scriptCalls),
+	// cutfile FILE SIZE: the file ends there.
+	"cutfile": plain(scriptCutFile),
+	// kinds LAYOUT: a layout with the tags index, docker, list and helm.
+	"kinds": plain(scriptKinds),
+	// webserver: serves the files of the script by TLS, at $WEB; web-ca.pem.
+	"webserver": plain(scriptWebServer),
+	// checksum FILE: sets SHA256.
+	"checksum": plain(scriptChecksum),
+	// chomp FILE: takes the line feed from its end.
+	"chomp": plain(scriptChomp),
 	// testcert FILE: the certificate is what generate-test makes.
 	"testcert": plain(scriptTestCert),
 }
@@ -98,16 +130,28 @@ func (tb scriptTB) Fatalf(format string, args ...any) {
 func scriptPKI(ts *testscript.TestScript, args []string) error {
 	tb, name, spec := scriptTB{ts: ts}, args[0], protocol.KeySpecEC256
 	var edits []testpki.Edit
+	var leaf *testpki.Entity
 	for _, arg := range args[1:] {
 		switch arg {
 		case "expired":
 			edits = append(edits, testpki.Validity(time.Now().Add(-72*time.Hour), time.Now().Add(-time.Hour)))
+		case "fixed":
+			edits = append(edits, testpki.Validity(time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2035, 1, 1, 0, 0, 0, 0, time.UTC)))
+		case "unreachable":
+			edits = append(edits, func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"http://127.0.0.1:1/crl"} })
+		case "revoked", "good":
+			serve, url := serveCRL(ts)
+			edits = append(edits, func(c *x509.Certificate) { c.CRLDistributionPoints = []string{url} })
+			defer func() { serve(leaf, arg == "revoked") }()
 		default:
 			spec = protocol.KeySpec(arg)
 		}
 	}
-	root := testpki.Root(tb, name+" root", testpki.Validity(time.Now().Add(-96*time.Hour), time.Now().Add(96*time.Hour)))
-	leaf := root.Leaf(tb, name, spec, edits...)
+	rootLife := testpki.Validity(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2045, 1, 1, 0, 0, 0, 0, time.UTC))
+	root := testpki.Root(tb, name+" root", rootLife)
+	leaf = root.Leaf(tb, name, spec, edits...)
+	ts.Setenv("LEAF", pki.Fingerprint(leaf.Cert))
+	ts.Setenv("ROOT", pki.Fingerprint(root.Cert))
 	leaf.WriteFiles(tb, ts.MkAbs("."), name)
 	return os.WriteFile(ts.MkAbs(name+"-root.crt"), root.CertPEM(), 0o600)
 }
@@ -154,11 +198,16 @@ func newArtifact(text string) (manifest content, blobs []content) {
 }
 
 func scriptLayout(ts *testscript.TestScript, args []string) error {
-	dir := ts.MkAbs(args[0])
-	manifest, blobs := newArtifact(strings.Join(args[1:], " ") + "\n")
-	ts.Setenv("DIGEST", manifest.desc.Digest.String())
+	manifest, err := makeLayout(ts.MkAbs(args[0]), strings.Join(args[1:], " ")+"\n")
+	ts.Setenv("DIGEST", manifest)
+	return err
+}
+
+// makeLayout makes an OCI layout with one artifact, tagged v1, and returns its digest.
+func makeLayout(dir, text string) (string, error) {
+	manifest, blobs := newArtifact(text)
 	if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
-		return err
+		return "", err
 	}
 	tagged := manifest.desc
 	tagged.Annotations = map[string]string{ocispec.AnnotationRefName: "v1"}
@@ -169,10 +218,10 @@ func scriptLayout(ts *testscript.TestScript, args []string) error {
 	}
 	for name, data := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
-			return err
+			return "", err
 		}
 	}
-	return nil
+	return manifest.desc.Digest.String(), nil
 }
 
 func readPluginScript(ts *testscript.TestScript, file string) (script testplugin.Script, err error) {
@@ -284,7 +333,10 @@ func listing(dir string) (string, error) {
 			return err
 		}
 		fmt.Fprintf(&out, "%s %v", path, info.Mode())
-		if info.Mode().IsRegular() {
+		switch {
+		case info.Size() > 1<<20: // a program
+			fmt.Fprintf(&out, " %d %v", info.Size(), info.ModTime())
+		case info.Mode().IsRegular():
 			data, err := os.ReadFile(path)
 			if err != nil {
 				return err
@@ -320,7 +372,7 @@ func scriptUnchanged(ts *testscript.TestScript, _ []string) error {
 			return err
 		}
 		if now != before {
-			return fmt.Errorf("%s changed from\n%sto\n%s", dir, before, now)
+			return fmt.Errorf("%s changed:%s", dir, difference(before, now))
 		}
 	}
 	return nil
@@ -347,17 +399,38 @@ func scriptMode(ts *testscript.TestScript, args []string) error {
 	return nil
 }
 
-func scriptFlip(ts *testscript.TestScript, args []string) error {
-	var offset int
-	if _, err := fmt.Sscan(args[1], &offset); err != nil {
+func scriptFlipEnvelope(ts *testscript.TestScript, args []string) error {
+	manifest, err := readBlob(ts, args[0], ts.Getenv("FORGED"))
+	if err != nil {
 		return err
 	}
-	data := []byte(ts.ReadFile(args[0]))
-	if offset < 0 {
-		offset += len(data)
+	var signature ocispec.Manifest
+	if err := json.Unmarshal(manifest, &signature); err != nil {
+		return err
 	}
-	data[offset] ^= 0xff
-	return os.WriteFile(ts.MkAbs(args[0]), data, 0o644)
+	return flip(blobPath(ts, args[0], signature.Layers[0].Digest.String()))
+}
+
+func scriptFlipArtifact(ts *testscript.TestScript, args []string) error {
+	return flip(blobPath(ts, args[0], ts.Getenv("DIGEST")))
+}
+
+func blobPath(ts *testscript.TestScript, layout, digest string) string {
+	return ts.MkAbs(filepath.Join(layout, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:")))
+}
+
+func readBlob(ts *testscript.TestScript, layout, digest string) ([]byte, error) {
+	return os.ReadFile(blobPath(ts, layout, digest))
+}
+
+// flip changes a letter in the middle of a file.
+func flip(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	data[len(data)/2] ^= 1
+	return os.WriteFile(path, data, 0o644)
 }
 
 func scriptLines(ts *testscript.TestScript, args []string) error {
@@ -404,4 +477,144 @@ func scriptTestCert(ts *testscript.TestScript, args []string) error {
 		return fmt.Errorf("from %v to %v, issued by %v", cert.NotBefore, cert.NotAfter, cert.Issuer)
 	}
 	return cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature)
+}
+
+// difference lists the lines that only one of two texts has.
+func difference(before, after string) string {
+	var out strings.Builder
+	for _, side := range [][3]string{{"-", before, after}, {"+", after, before}} {
+		for line := range strings.Lines(side[1]) {
+			if !strings.Contains(side[2], line) {
+				out.WriteString("\n" + side[0] + strings.TrimSpace(line))
+			}
+		}
+	}
+	return out.String()
+}
+
+func scriptManifest(ts *testscript.TestScript, args []string) error {
+	var index ocispec.Index
+	if err := json.Unmarshal([]byte(ts.ReadFile(filepath.Join(args[0], "index.json"))), &index); err != nil {
+		return err
+	}
+	data, err := readBlob(ts, args[0], index.Manifests[len(index.Manifests)-1].Digest.String())
+	if err == nil {
+		_, err = ts.Stdout().Write(data)
+	}
+	return err
+}
+
+func scriptCalls(ts *testscript.TestScript, _ []string) error {
+	for _, call := range testplugin.Records(scriptTB{ts: ts}, ts.MkAbs("calls")) {
+		var request struct {
+			ContractVersion string
+			PluginConfig    map[string]string
+		}
+		if err := json.Unmarshal(call.Request, &request); err != nil {
+			return err
+		}
+		fmt.Fprintln(ts.Stdout(), call.Command, request.ContractVersion, request.PluginConfig)
+	}
+	return nil
+}
+
+func scriptCutFile(ts *testscript.TestScript, args []string) error {
+	size, err := strconv.ParseInt(args[1], 10, 64)
+	if err != nil {
+		return err
+	}
+	return os.Truncate(ts.MkAbs(args[0]), size)
+}
+
+func scriptBigFile(ts *testscript.TestScript, args []string) error {
+	if err := os.WriteFile(ts.MkAbs(args[0]), nil, 0o600); err != nil {
+		return err
+	}
+	return scriptCutFile(ts, args)
+}
+
+func scriptCopyToLayout(ts *testscript.TestScript, args []string) error {
+	r := ts.Value(registryKey{}).(*registryBox).registry
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, err := makeLayout(ts.MkAbs(args[0]), ""); err != nil {
+		return err
+	}
+	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+	for _, c := range r.contents {
+		if err := os.WriteFile(blobPath(ts, args[0], c.desc.Digest.String()), c.data, 0o644); err != nil {
+			return err
+		}
+		if c.desc.MediaType == ocispec.MediaTypeImageManifest {
+			index.Manifests = append(index.Manifests, c.desc)
+		}
+	}
+	data, err := json.Marshal(index)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(ts.MkAbs(args[0]), "index.json"), data, 0o644)
+}
+
+// serveCRL starts a server of one CRL; serve says whether the CRL has the leaf.
+func serveCRL(ts *testscript.TestScript) (serve func(leaf *testpki.Entity, revoked bool), url string) {
+	var list []byte
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(list) }))
+	ts.Defer(server.Close)
+	return func(leaf *testpki.Entity, revoked bool) {
+		template := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour)}
+		if revoked {
+			template.RevokedCertificateEntries = []x509.RevocationListEntry{{SerialNumber: leaf.Cert.SerialNumber, RevocationTime: time.Now().Add(-time.Hour)}}
+		}
+		var err error
+		list, err = x509.CreateRevocationList(rand.Reader, template, leaf.Issuer.Cert, leaf.Issuer.Key)
+		ts.Check(err)
+	}, server.URL + "/crl"
+}
+
+// scriptKinds makes a layout with manifests of several kinds, each with a tag.
+func scriptKinds(ts *testscript.TestScript, args []string) error {
+	dir := ts.MkAbs(args[0])
+	if _, err := makeLayout(dir, "kinds"); err != nil {
+		return err
+	}
+	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+	for tag, mediaType := range map[string]string{
+		"index": ocispec.MediaTypeImageIndex, "docker": "application/vnd.docker.distribution.manifest.v2+json",
+		"list": "application/vnd.docker.distribution.manifest.list.v2+json", "helm": ocispec.MediaTypeImageManifest,
+	} {
+		data := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[],"annotations":{"tag":%q}}`, mediaType, tag)
+		desc := ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(data), Size: int64(len(data)), Annotations: map[string]string{ocispec.AnnotationRefName: tag}}
+		if err := os.WriteFile(blobPath(ts, args[0], desc.Digest.String()), data, 0o644); err != nil {
+			return err
+		}
+		index.Manifests = append(index.Manifests, desc)
+	}
+	data, err := json.Marshal(index)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "index.json"), data, 0o644)
+}
+
+// scriptWebServer serves the script's directory by TLS.
+func scriptWebServer(ts *testscript.TestScript, _ []string) error {
+	server := httptest.NewUnstartedServer(http.FileServer(http.Dir(ts.MkAbs("."))))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	ts.Defer(server.Close)
+	ts.Setenv("WEB", server.URL)
+	return os.WriteFile(ts.MkAbs("web-ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600)
+}
+
+// scriptChecksum sets SHA256 to a file's.
+func scriptChecksum(ts *testscript.TestScript, args []string) error {
+	data, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Setenv("SHA256", fmt.Sprintf("%X", sha256.Sum256(data)))
+	return err
+}
+
+func scriptChomp(ts *testscript.TestScript, args []string) error {
+	text := strings.TrimSuffix(ts.ReadFile(args[0]), "\n")
+	return os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600)
 }

@@ -32,11 +32,10 @@ type forgery struct {
 	broken bool // the signature is over something else
 }
 
-// set understands NAME=VALUE: format, scheme, time and expiry (durations from
-// now), plugin and minversion, agent, digest, broken, and critical:ATTRIBUTE or
+// set understands NAME=VALUE: format, scheme, time and expiry (see
+// parseTime), plugin and minversion, agent, digest, broken, and critical:ATTRIBUTE or
 // noncritical:ATTRIBUTE.
 func (f *forgery) set(name, value string) error {
-	var offset time.Duration
 	var err error
 	switch name {
 	case "format":
@@ -44,11 +43,9 @@ func (f *forgery) set(name, value string) error {
 	case "scheme":
 		f.scheme = envelope.Scheme(value)
 	case "time":
-		offset, err = time.ParseDuration(value)
-		f.time = time.Now().Add(offset)
+		f.time, err = parseTime(value)
 	case "expiry":
-		offset, err = time.ParseDuration(value)
-		f.expiry = time.Now().Add(offset)
+		f.expiry, err = parseTime(value)
 	case "plugin":
 		f.extra = append(f.extra, envelope.Attribute{Key: "io.cncf.notary.verificationPlugin", Value: value, Critical: true})
 	case "minversion":
@@ -66,6 +63,15 @@ func (f *forgery) set(name, value string) error {
 		f.extra = append(f.extra, envelope.Attribute{Key: attribute, Value: value, Critical: kind == "critical"})
 	}
 	return err
+}
+
+// parseTime reads a duration from now, or a time with an @ before it.
+func parseTime(text string) (time.Time, error) {
+	if at, ok := strings.CutPrefix(text, "@"); ok {
+		return time.Parse(time.RFC3339, at)
+	}
+	offset, err := time.ParseDuration(text)
+	return time.Now().Add(offset), err
 }
 
 // seal makes the envelope with a key and chain.
@@ -115,12 +121,48 @@ func readSigner(path string) (signFunc, []*x509.Certificate, error) {
 	return func(message []byte) ([]byte, error) { return pki.Sign(key, message) }, chain, err
 }
 
-// scriptForge signs the artifact v1 of a layout with the key NAME, NAME=VALUE
-// pairs saying how: forge LAYOUT KEY [NAME=VALUE]...; "registry" for LAYOUT is
-// the registry of the script.
+// scriptForge signs the artifact v1 of a layout: forge LAYOUT KEY [NAME=VALUE]...,
+// and sets FORGED to the signature manifest's digest.
 func scriptForge(ts *testscript.TestScript, args []string) error {
+	manifest, err := forge(context.Background(), ts.MkAbs(args[0]), ts.MkAbs(args[1]), args[2:])
+	ts.Setenv("FORGED", manifest)
+	return err
+}
+
+// forge adds a signature by the key of signer.key and signer.crt to a layout.
+func forge(ctx context.Context, layout, signer string, pairs []string) (manifest string, err error) {
+	repo, err := artifact.OpenLayout(ctx, layout)
+	if err != nil {
+		return "", err
+	}
+	target, err := repo.Resolve(ctx, "v1")
+	if err != nil {
+		return "", err
+	}
+	f := &forgery{target: target, format: envelope.FormatJWS, scheme: envelope.SchemeX509, time: time.Now(), agent: "forge/1"}
+	for _, pair := range pairs {
+		name, value, _ := strings.Cut(pair, "=")
+		if err := f.set(name, value); err != nil {
+			return "", err
+		}
+	}
+	key, chain, err := readSigner(signer)
+	if err != nil {
+		return "", err
+	}
+	data, err := f.seal(key, chain)
+	if err != nil {
+		return "", err
+	}
+	pushed, err := repo.PushSignature(ctx, artifact.PushRequest{
+		MediaType: f.format.MediaType(), Envelope: data, Subject: target, Certificates: chain, SigningTime: f.time,
+	})
+	return pushed.Digest.String(), err
+}
+
+func scriptPushJunk(ts *testscript.TestScript, args []string) error {
 	ctx := context.Background()
-	repo, err := scriptRepository(ctx, ts, args[0])
+	repo, err := artifact.OpenLayout(ctx, ts.MkAbs(args[0]))
 	if err != nil {
 		return err
 	}
@@ -128,34 +170,14 @@ func scriptForge(ts *testscript.TestScript, args []string) error {
 	if err != nil {
 		return err
 	}
-	f := &forgery{target: target, format: envelope.FormatJWS, scheme: envelope.SchemeX509, time: time.Now(), agent: "forge/1"}
-	for _, arg := range args[2:] {
-		name, value, _ := strings.Cut(arg, "=")
-		if err := f.set(name, value); err != nil {
-			return err
-		}
-	}
-	key, chain, err := readSigner(ts.MkAbs(args[1]))
+	_, chain, err := readSigner(ts.MkAbs(args[1]))
 	if err != nil {
 		return err
 	}
-	data, err := f.seal(key, chain)
-	if err != nil {
-		return err
-	}
-	pushed, err := repo.PushSignature(ctx, artifact.PushRequest{
-		MediaType: f.format.MediaType(), Envelope: data, Subject: target, Certificates: chain, SigningTime: f.time,
+	_, err = repo.PushSignature(ctx, artifact.PushRequest{
+		MediaType: envelope.MediaTypeJWS, Envelope: []byte("{}"), Subject: target, SigningTime: time.Now(), Certificates: chain,
 	})
-	ts.Setenv("FORGED", pushed.Digest.String())
 	return err
-}
-
-func scriptRepository(ctx context.Context, ts *testscript.TestScript, name string) (artifact.Repository, error) {
-	if name != "registry" {
-		return artifact.OpenLayout(ctx, ts.MkAbs(name))
-	}
-	client := &artifact.Client{PlainHTTP: func(string) bool { return true }}
-	return client.Open(artifact.Reference{Registry: ts.Getenv("REGISTRY"), Repository: "team/app", Reference: "v1"}, artifact.OpenOptions{})
 }
 
 // pluginFuncs run in the process of test plugins.

@@ -60,7 +60,7 @@ func (a *app) report(f *reportFlags, outcome *host.Outcome, err error) error {
 func (a *app) reportFailures(outcome *host.Outcome) {
 	for _, signature := range outcome.Signatures {
 		if signature.Err != nil && signature.Digest != "" {
-			fmt.Fprintf(a.Stderr, "Signature %s does not count: %v\n", signature.Digest, signature.Err)
+			a.eprintln(fmt.Sprintf("Signature %s does not count: %v", signature.Digest, signature.Err))
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -73,7 +74,7 @@ func (a *app) pluginTable(entries []plugin.Entry) {
 		if entry.Err != nil {
 			failure = entry.Err.Error()
 		}
-		rows = append(rows, []string{entry.Name, printable(metadata.Description), printable(metadata.Version), printable(readableCapabilities(metadata.Capabilities)), printable(failure)})
+		rows = append(rows, []string{entry.Name, metadata.Description, metadata.Version, readableCapabilities(metadata.Capabilities), failure})
 	}
 	a.table([]string{"NAME", "DESCRIPTION", "VERSION", "CAPABILITIES", "ERROR"}, rows)
 }
@@ -201,8 +202,8 @@ func (a *app) pluginUninstallCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if _, err := manager.Find(args[0]); err != nil && errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("unable to find plugin %s.\nTo view a list of installed plugins, use `%s plugin list`", args[0], a.name)
+			if err := a.findPlugin(manager, args[0]); err != nil {
+				return err
 			}
 			confirmed, err := a.confirm(fmt.Sprintf("Are you sure you want to uninstall plugin %q?", args[0]), yes)
 			if err != nil || !confirmed {
@@ -219,4 +220,21 @@ func (a *app) pluginUninstallCommand() *cobra.Command {
 	a.debugFlag(cmd)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not prompt for confirmation")
 	return cmd
+}
+
+// findPlugin fails when there is nothing to uninstall; a plugin that cannot be
+// run is something.
+func (a *app) findPlugin(manager *plugin.Manager, name string) error {
+	_, err := manager.Find(name)
+	if _, bad := errors.AsType[*plugin.NameError](err); bad {
+		return err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	names, err := manager.Names()
+	if err != nil || slices.Contains(names, name) {
+		return err
+	}
+	return fmt.Errorf("unable to find plugin %s.\nTo view a list of installed plugins, use `%s plugin list`", name, a.name)
 }

@@ -25,7 +25,9 @@ type testRegistry struct {
 	// basic wants user:pass; token wants a bearer token, for which the identity
 	// token "identity" is taken.
 	basic, token bool
-	url          string
+	// liar answers every manifest with another digest than its own.
+	liar bool
+	url  string
 
 	mu       sync.Mutex
 	contents map[string]content
@@ -39,6 +41,7 @@ type registryKey struct{}
 func scriptRegistry(ts *testscript.TestScript, args []string) error {
 	r := &testRegistry{
 		noReferrers: slices.Contains(args, "noreferrers"), basic: slices.Contains(args, "basic"), token: slices.Contains(args, "token"),
+		liar:     slices.Contains(args, "liar"),
 		contents: map[string]content{}, tags: map[string]string{},
 	}
 	manifest, blobs := newArtifact("in a registry\n")
@@ -167,6 +170,9 @@ func (r *testRegistry) get(w http.ResponseWriter, q *http.Request, reference str
 	}
 	w.Header().Set("Content-Type", found.desc.MediaType)
 	w.Header().Set("Docker-Content-Digest", reference)
+	if r.liar {
+		w.Header().Set("Docker-Content-Digest", digest.FromString(reference).String())
+	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(found.data)))
 	if q.Method != http.MethodHead {
 		w.Write(found.data)

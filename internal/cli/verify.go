@@ -70,6 +70,9 @@ func (a *app) table(heading []string, rows [][]string) {
 	writer := tabwriter.NewWriter(a.Stdout, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(writer, strings.Join(heading, "\t")+"\t")
 	for _, row := range rows {
+		for i := range row {
+			row[i] = printable(row[i])
+		}
 		fmt.Fprintln(writer, strings.Join(row, "\t")+"\t")
 	}
 	writer.Flush()

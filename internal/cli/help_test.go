@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// commandRows are the commands and flags of the CLI and BLOB rows.
+var commandRows = []struct{ row, command, flags string }{
+	{"CLI-05", "sign", "force-referrers-tag debug expiry id key oci-layout plugin plugin-config signature-format timestamp-root-cert timestamp-url user-metadata username password insecure-registry"},
+	{"CLI-13", "verify", "debug max-signatures oci-layout scope plugin-config user-metadata username password insecure-registry"},
+	{"CLI-19", "list", "debug max-signatures oci-layout username password insecure-registry"},
+	{"CLI-22", "inspect", "output max-signatures debug username password insecure-registry"},
+	{"CLI-28", "policy import", "force"},
+	{"CLI-30", "policy show", ""},
+	{"CLI-31", "key add", "plugin id default plugin-config debug"},
+	{"CLI-32", "key update", "default debug"},
+	{"CLI-33", "key list", ""},
+	{"CLI-34", "key delete", "debug"},
+	{"KEY-15", "key describe", "debug output"},
+	{"CLI-35", "cert add", "type store"},
+	{"CLI-38", "cert list", "type store debug"},
+	{"CLI-39", "cert show", "type store debug"},
+	{"CLI-40", "cert delete", "type store all yes"},
+	{"CLI-42", "cert generate-test", "bits default"},
+	{"CLI-44", "cert cleanup-test", "yes"},
+	{"CLI-45", "login", "username password password-stdin insecure-registry debug"},
+	{"CLI-46", "logout", "debug"},
+	{"CLI-47", "version", ""},
+	{"CLI-51", "plugin install", "file url sha256sum force debug"},
+	{"CLI-51", "plugin list", "debug"},
+	{"CLI-51", "plugin uninstall", "yes debug"},
+	{"BLOB-01", "blob sign", "force media-type signature-directory debug expiry id key plugin plugin-config signature-format timestamp-root-cert timestamp-url user-metadata"},
+	{"BLOB-07", "blob verify", "signature media-type plugin-config policy-name user-metadata debug"},
+	{"BLOB-14", "blob inspect", "output debug"},
+	{"BLOB-15", "blob policy init", "name trust-store trusted-identity global force"},
+	{"BLOB-17", "blob policy import", "force"},
+	{"BLOB-17", "blob policy show", ""},
+}
+
+var shorthands = map[string]string{
+	"debug": "d", "username": "u", "password": "p", "expiry": "e", "key": "k", "user-metadata": "m", "output": "o",
+	"type": "t", "store": "s", "signature": "s", "all": "a", "yes": "y", "bits": "b", "name": "n",
+}
+
+func TestCommands(t *testing.T) {
+	root := newApp(Env{Args: []string{"signet"}}).rootCommand()
+	for _, c := range commandRows {
+		t.Run(c.row+" "+c.command, func(t *testing.T) {
+			cmd, rest, err := root.Find(strings.Fields(c.command))
+			if err != nil || len(rest) != 0 {
+				t.Fatal(err, rest)
+			}
+			for name := range strings.FieldsSeq(c.flags) {
+				flag := cmd.Flags().Lookup(name)
+				if flag == nil || flag.Usage == "" || flag.Hidden {
+					t.Fatalf("no flag --%s", name)
+				}
+				if flag.Shorthand != shorthands[name] {
+					t.Errorf("--%s has the shorthand %q, not %q", name, flag.Shorthand, shorthands[name])
+				}
+			}
+		})
+	}
+}
+
+// leaves are the commands that do something.
+func leaves(cmd *cobra.Command, visit func(*cobra.Command)) {
+	for _, child := range cmd.Commands() {
+		leaves(child, visit)
+	}
+	if !cmd.HasSubCommands() {
+		visit(cmd)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Run("CLI-02 every command has help with examples that parse", func(t *testing.T) {
+		root := newApp(Env{Args: []string{"signet"}}).rootCommand()
+		leaves(root, func(cmd *cobra.Command) {
+			if cmd.Short == "" || cmd.Example == "" {
+				t.Errorf("%s has no description or no example", cmd.CommandPath())
+			}
+			for line := range strings.Lines(cmd.Example) {
+				if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+					checkExample(t, root, cmd, line)
+				}
+			}
+			cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+				if flag.Usage == "" {
+					t.Errorf("%s --%s has no text", cmd.CommandPath(), flag.Name)
+				}
+			})
+		})
+	})
+	t.Run("CLI-02 examples name the program as it was called", func(t *testing.T) {
+		leaves(newApp(Env{Args: []string{"/usr/bin/notation"}}).rootCommand(), func(cmd *cobra.Command) {
+			if strings.Contains(cmd.Example+cmd.Long, "signet ") {
+				t.Error(cmd.CommandPath(), cmd.Example, cmd.Long)
+			}
+		})
+	})
+}
+
+// checkExample wants an example to be a command line of its command.
+func checkExample(t *testing.T, root, of *cobra.Command, line string) {
+	var words []string
+	for i, part := range strings.Split(line, `"`) {
+		if i%2 == 1 { // in quotes
+			words[len(words)-1] += part
+			continue
+		}
+		fields := strings.Fields(part)
+		if i > 0 && part != "" && part[0] != ' ' {
+			words[len(words)-1] += fields[0]
+			fields = fields[1:]
+		}
+		words = append(words, fields...)
+		if strings.HasSuffix(part, " ") {
+			words = append(words, "")
+		}
+	}
+	for i, word := range words {
+		if word == ">" {
+			words = words[:i]
+			break
+		}
+	}
+	// A fresh tree: flags keep what was parsed.
+	fresh := newApp(Env{Args: []string{"signet"}}).rootCommand()
+	cmd, rest, err := fresh.Find(words[1:])
+	switch {
+	case err != nil || cmd.CommandPath() != of.CommandPath():
+		t.Errorf("%q is an example of %s, not of %s", line, cmd.CommandPath(), of.CommandPath())
+	case cmd.ParseFlags(rest) != nil:
+		t.Errorf("%q: %v", line, cmd.ParseFlags(rest))
+	case cmd.ValidateRequiredFlags() != nil || cmd.ValidateFlagGroups() != nil:
+		t.Errorf("%q: %v %v", line, cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups())
+	case cmd.ValidateArgs(cmd.Flags().Args()) != nil:
+		t.Errorf("%q: %v", line, cmd.ValidateArgs(cmd.Flags().Args()))
+	}
+}
