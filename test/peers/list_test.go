@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	notation "github.com/notaryproject/notation-go/registry"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/registry/remote"
 
 	"github.com/signet-project/signet/host/artifact"
 	"github.com/signet-project/signet/host/envelope"
@@ -155,7 +157,14 @@ func TestRegistries(t *testing.T) {
 		if got := listed(t, program, at); len(got) != 2 {
 			t.Errorf("signet lists %v", got)
 		}
-		// notation-go sees its own signature there, which has the type in its config.
+		// notation-go sees its own signature there, which has the type in its config,
+		// unless it pushed one and so knows of the referrers tag.
+		fresh, err := remote.NewRepository(at.scope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh.PlainHTTP = true
+		at.theirs = notation.NewRepository(fresh)
 		if got := seenByPeer(t, at); len(got) != 1 {
 			t.Errorf("notation-go lists %v", got)
 		}
