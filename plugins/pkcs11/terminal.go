@@ -2,9 +2,10 @@ package pkcs11
 
 import (
 	"context"
+	"errors"
 	"io"
-
-	"golang.org/x/term"
+	"os"
+	"strings"
 )
 
 // AskOnTerminal is the Options.Ask of a plugin process: it writes prompt to the
@@ -17,34 +18,55 @@ func AskOnTerminal(ctx context.Context, prompt string) (string, error) {
 		return "", ErrNoTerminal
 	}
 	defer out.Close()
-	state, err := term.GetState(int(in.Fd()))
+	show, err := hideInput(in) // before the prompt: some type ahead
 	if err != nil {
 		in.Close()
 		return "", ErrNoTerminal
 	}
+	reading := false
+	defer func() {
+		show()
+		if !reading {
+			in.Close()
+		}
+	}()
 	if _, err := io.WriteString(out, prompt); err != nil {
-		in.Close()
 		return "", ErrNoTerminal
 	}
+	defer io.WriteString(out, "\n")
 	type line struct {
-		text []byte
+		text string
 		err  error
 	}
 	entered := make(chan line, 1)
-	go func() {
-		text, err := term.ReadPassword(int(in.Fd()))
+	reading = true
+	go func() { // stays in its read when ctx ends first; in stays open then
+		text, err := readLine(in)
 		entered <- line{text, err}
 	}()
 	select {
 	case l := <-entered:
-		in.Close()
-		_, _ = io.WriteString(out, "\n")
-		return string(l.text), l.err
+		reading = false
+		return l.text, l.err
 	case <-ctx.Done():
-		// The goroutine stays in its read, so in stays open; the terminal must
-		// show again what is typed.
-		_ = term.Restore(int(in.Fd()), state)
-		_, _ = io.WriteString(out, "\n")
 		return "", ctx.Err()
 	}
+}
+
+// readLine reads up to the end of a line or of the input.
+func readLine(in *os.File) (string, error) {
+	var text []byte
+	buffer := make([]byte, 256)
+	for len(text) <= maxPIN+2 {
+		n, err := in.Read(buffer)
+		text = append(text, buffer[:n]...)
+		before, _, ended := strings.Cut(string(text), "\n")
+		if ended || errors.Is(err, io.EOF) {
+			return strings.TrimRight(before, "\r"), nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return string(text), nil // too long, as the caller will find
 }

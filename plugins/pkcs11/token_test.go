@@ -265,7 +265,75 @@ func TestAlwaysAuthenticate(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.Tool(t, "--keypairgen", "--key-type", "EC:prime256v1", "--label", "signing", "--id", "9c", "--always-auth", "--usage-sign")
-	mustSign(t, b.with(), b.keyID("object=signing"), true)
+	logins := filepath.Join(t.TempDir(), "logins")
+	mustSign(t, b.faulty("none", "FAULT_LOGINS="+logins), b.keyID("object=signing"), true)
+	if got := size(logins); got != 2 {
+		t.Errorf("%d logins, want one to the token and one for the signature", got)
+	}
+}
+
+// size is that of a file, 0 without one.
+func size(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// TestSession signs many times in one process. It is not parallel, because the
+// module reads the process's environment.
+func TestSession(t *testing.T) {
+	b := newBench(t)
+	leaf := testpki.Root(t, "root").Leaf(t, "leaf", protocol.KeySpecEC256)
+	b.Import(t, leaf.Key, "key", "01")
+	b.Import(t, testpki.Key(t, protocol.KeySpecRSA2048), "rsa", "02")
+	b.write(leaf, "leaf", "01")
+	b.write(leaf.Issuer, "root", "03")
+	name, value, _ := strings.Cut(b.ConfigEnv, "=")
+	t.Setenv(name, value)
+	logins := filepath.Join(t.TempDir(), "logins")
+	module := b.ModulePath
+	if runtime.GOOS != "windows" {
+		module = faultyModule(t)
+		t.Setenv("FAULT_MODULE", b.ModulePath)
+		t.Setenv("FAULT_LOGINS", logins)
+	}
+	p := New(Options{Getenv: func(name string) string { return map[string]string{EnvPIN: b.PIN, EnvModulePath: module}[name] }})
+	transport := plugintest.InProcess{Plugin: p}
+	many := func() {
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() {
+				label := []string{"key", "rsa"}[i%2]
+				if _, _, err := sign(t, transport, b.keyID("object="+label), nil, true); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	many()
+	if got := size(logins); module != b.ModulePath && got != 1 {
+		t.Errorf("%d logins", got)
+	}
+	for _, m := range p.modules.loaded { // as when the token is pulled and comes back
+		for _, tok := range m.tokens {
+			if tok.open > maxSessions {
+				t.Errorf("%d sessions", tok.open)
+			}
+			if err := m.CloseAllSessions(tok.slot.id); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	many()
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := sign(t, plugintest.InProcess{Plugin: New(p.options)}, b.keyID("object=key"), nil, false); err != nil {
+		t.Errorf("after Close, with a new plugin: %v", err)
+	}
 }
 
 func TestHashingOnToken(t *testing.T) {
@@ -379,13 +447,6 @@ func TestLockout(t *testing.T) {
 	keyID := b.keyID("object=key")
 	tries, logins := filepath.Join(t.TempDir(), "tries"), filepath.Join(t.TempDir(), "logins")
 	wrong := b.faulty("tries", "FAULT_TRIES="+tries, "FAULT_LOGINS="+logins, EnvPIN+"=9876")
-	size := func(path string) int64 {
-		info, err := os.Stat(path)
-		if err != nil {
-			return 0
-		}
-		return info.Size()
-	}
 	t.Run("one try a request", func(t *testing.T) {
 		wantFailure(t, wrong, keyID, protocol.CodeAccessDenied, "CKR_PIN_INCORRECT", "not tried again")
 		if size(logins) != 1 {
