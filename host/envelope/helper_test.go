@@ -4,10 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -235,7 +233,5 @@ var goldenNames = []string{
 func mediaTypeOf(name string) string {
 	return Format(strings.TrimPrefix(filepath.Ext(name), ".")).MediaType()
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 var plainTarget = ocispec.Descriptor{MediaType: "application/octet-stream", Digest: someDig, Size: 5}

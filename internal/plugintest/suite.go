@@ -229,7 +229,7 @@ func (s *suite) secretConfig(t *testing.T) {
 
 // failure describes the key and signs with it; one of the two must fail.
 func (s *suite) failure(t *testing.T, f Failure) {
-	spec, id := s.any()
+	_, id := s.any()
 	if f.KeyID != "" {
 		id = f.KeyID
 	}
@@ -242,8 +242,7 @@ func (s *suite) failure(t *testing.T, f Failure) {
 	client := s.over(t, transport)
 	described, err := client.DescribeKey(t.Context(), &protocol.DescribeKeyRequest{KeyID: id, PluginConfig: config})
 	if err == nil {
-		spec = described.KeySpec
-		algorithms, _ := protocol.SuiteOf(spec)
+		algorithms, _ := protocol.SuiteOf(described.KeySpec)
 		r := request(id, algorithms, []byte("payload"), config)
 		r.Purpose = protocol.PurposeCSR
 		_, err = client.GenerateSignature(t.Context(), r)
