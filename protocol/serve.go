@@ -37,7 +37,7 @@ func Serve(p Plugin) {
 		}
 		cancel()
 	}()
-	status := Run(ctx, p, os.Args, os.Stdin, stdout, os.Stderr)
+	status := Run(ctx, p, os.Args, &patientReader{ctx, os.Stdin}, stdout, os.Stderr)
 	if closer, ok := as[io.Closer](p); ok {
 		_ = closer.Close() // the answer is out; nobody could be told
 	}
@@ -47,6 +47,31 @@ func Serve(p Plugin) {
 	default:
 	}
 	os.Exit(status)
+}
+
+// patientReader waits for input as long as its context lets it: a signal ends a
+// plugin whose host keeps stdin open, too.
+type patientReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read reads in the background, where it is left behind when the context is done.
+func (p *patientReader) Read(into []byte) (int, error) {
+	buffer := make([]byte, len(into))
+	var n int
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n, err = p.r.Read(buffer)
+	}()
+	select {
+	case <-done:
+		return copy(into, buffer[:n]), err
+	case <-p.ctx.Done():
+		return 0, p.ctx.Err()
+	}
 }
 
 // Run is Serve with everything passed in: args as in os.Args. It returns the

@@ -99,53 +99,99 @@ var ErrInterrupted = fmt.Errorf("interrupted at the terminal: %w", context.Cance
 // Of stderr, the last JSON object that begins a line and has a member of the
 // error contract is the error; what stands around it is log text.
 func (t *Transport) Call(ctx context.Context, command protocol.Command, request []byte) ([]byte, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	cmd := t.command(command)
-	streams, err := openStreams(cmd, t.maxOutput(), t.Stderr)
+	x, log, err := t.run(ctx, []string{string(command)}, bytes.NewReader(request), t.Stderr)
 	if err != nil {
 		return nil, err
+	}
+	answer, from, to := (*protocol.Error)(nil), 0, 0
+	if x.State.ExitCode() == 1 {
+		answer, from, to = findError(x.Stderr)
+	}
+	log.finish(x.Stderr, from, to)
+	switch {
+	case x.Stopped != nil:
+		return nil, x.Stopped
+	case interrupted(x.State) && t.Terminal != nil:
+		return nil, ErrInterrupted
+	case x.State.Success():
+		return x.Stdout, nil
+	case answer != nil:
+		return nil, answer
+	default:
+		return nil, failure(x.State, x.Stderr)
+	}
+}
+
+// Exchange is all that can be seen of one invocation from outside.
+type Exchange struct {
+	// Stdout and Stderr are what the plugin wrote, up to the bound.
+	Stdout, Stderr []byte
+	// State tells how the process ended.
+	State *os.ProcessState
+	// Stopped says why the process was not left to end by itself: a
+	// [*TimeoutError], the context's cause, or an [*protocol.AnswerError] for too
+	// much output; nil when it was.
+	Stopped error
+	// Forced tells that it did not end within Grace of being asked to.
+	Forced bool
+	// Left tells that processes which it had started were still running when it
+	// ended. They were killed. Windows does not tell.
+	Left bool
+}
+
+// ErrorText returns the JSON on Stderr that a host takes for the plugin's error,
+// as Call describes; nil when there is none.
+func (x *Exchange) ErrorText() []byte {
+	_, from, to := findError(x.Stderr)
+	return x.Stderr[from:to]
+}
+
+// Exchange runs the plugin once with any arguments and any input, and judges
+// nothing: it is for those who examine plugins. Stderr of t is not used. The
+// error says that the plugin could not be run.
+//
+// What is left of stdin when the plugin has ended is not read; a Read that blocks
+// then is for the caller to end.
+func (t *Transport) Exchange(ctx context.Context, args []string, stdin io.Reader) (*Exchange, error) {
+	x, _, err := t.run(ctx, args, stdin, nil)
+	return x, err
+}
+
+// run is Exchange, with log text passed on as it comes; the rest of it is for the
+// caller to finish.
+func (t *Transport) run(ctx context.Context, args []string, stdin io.Reader, log io.Writer) (*Exchange, *logText, error) {
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	cmd := t.command(args)
+	streams, err := openStreams(cmd, t.maxOutput(), log)
+	if err != nil {
+		return nil, nil, err
 	}
 	defer streams.close()
 	running, err := process.Start(ctx, cmd, t.Terminal)
 	streams.closeChilds()
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", t.Path, err)
+		return nil, nil, fmt.Errorf("start %s: %w", t.Path, err)
 	}
-	streams.send(request)
-	stopped, err := t.supervise(ctx, running, streams)
-	if err != nil {
-		return nil, err
+	streams.send(stdin)
+	x := &Exchange{}
+	if x.Stopped, x.Forced, err = t.supervise(ctx, running, streams); err != nil {
+		return nil, nil, err
 	}
-	stdout, stderr := streams.finish()
-	state := cmd.ProcessState
-	answer, from, to := (*protocol.Error)(nil), 0, 0
-	if state.ExitCode() == 1 {
-		answer, from, to = findError(stderr)
+	x.Stdout, x.Stderr = streams.finish()
+	if x.Stopped == nil {
+		x.Stopped = streams.overflow()
 	}
-	streams.err.log.finish(stderr, from, to)
-	switch {
-	case stopped != nil:
-		return nil, stopped
-	case streams.overflow() != nil:
-		return nil, streams.overflow()
-	case interrupted(state) && t.Terminal != nil:
-		return nil, ErrInterrupted
-	case state.Success():
-		return stdout, nil
-	case answer != nil:
-		return nil, answer
-	default:
-		return nil, failure(state, stderr)
-	}
+	x.State, x.Left = cmd.ProcessState, running.Left()
+	return x, streams.err.log, nil
 }
 
 // command prepares the invocation.
-func (t *Transport) command(command protocol.Command) *exec.Cmd {
+func (t *Transport) command(args []string) *exec.Cmd {
 	cmd := &exec.Cmd{
 		Path: t.Path,
-		Args: slices.Concat([]string{t.Path}, t.Args, []string{string(command)}),
+		Args: slices.Concat([]string{t.Path}, t.Args, args),
 		Env:  t.Env,
 	}
 	runFile(cmd, t.File)
@@ -154,8 +200,9 @@ func (t *Transport) command(command protocol.Command) *exec.Cmd {
 
 // supervise waits for the end of the process, and brings it about when the
 // deadline passes, ctx is done or too much has been written. stopped tells why
-// the process had to be ended; err is the system's failure to wait.
-func (t *Transport) supervise(ctx context.Context, running *process.Process, streams *streams) (stopped, err error) {
+// the process had to be ended, forced that asking was not enough; err is the
+// system's failure to wait.
+func (t *Transport) supervise(ctx context.Context, running *process.Process, streams *streams) (stopped error, forced bool, err error) {
 	timeout := t.timeout()
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
@@ -163,10 +210,10 @@ func (t *Transport) supervise(ctx context.Context, running *process.Process, str
 	go func() { ended <- running.Wait() }()
 	select {
 	case err := <-ended:
-		return nil, err
+		return nil, false, err
 	case <-streams.full:
 		running.Kill()
-		return nil, <-ended
+		return nil, false, <-ended
 	case <-deadline.C:
 		stopped = &TimeoutError{Timeout: timeout}
 	case <-ctx.Done():
@@ -178,10 +225,11 @@ func (t *Transport) supervise(ctx context.Context, running *process.Process, str
 	select {
 	case err = <-ended:
 	case <-grace.C:
+		forced = true
 		running.Kill()
 		err = <-ended
 	}
-	return stopped, err
+	return stopped, forced, err
 }
 
 func (t *Transport) timeout() time.Duration {

@@ -64,9 +64,9 @@ func (s *streams) closeChilds() {
 
 // send writes the request in the background, until all is written or stdin is
 // closed. A plugin need not read its request, so failing to write it is no error.
-func (s *streams) send(request []byte) {
+func (s *streams) send(request io.Reader) {
 	go func() {
-		s.stdin.Write(request)
+		_, _ = io.Copy(s.stdin, request)
 		s.stdin.Close()
 	}()
 }

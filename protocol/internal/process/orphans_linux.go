@@ -136,17 +136,31 @@ func childrenByParent(parent int) []int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	var pids []int
 	for _, path := range stats {
-		text, _ := os.ReadFile(path)
-		// pid (name) state ppid …, where name may hold anything
-		end := strings.LastIndexByte(string(text), ')')
-		fields := strings.Fields(string(text[end+1:]))
-		if len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
+		if _, ppid := stat(path); ppid == strconv.Itoa(parent) {
 			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
 				pids = append(pids, pid)
 			}
 		}
 	}
 	return pids
+}
+
+// isZombie tells whether a process has ended and waits for its parent to notice.
+func isZombie(pid int) bool {
+	state, _ := stat(fmt.Sprintf("/proc/%d/stat", pid))
+	return state == "Z"
+}
+
+// stat reads state and parent of a process; both are empty when it is gone.
+func stat(path string) (state, ppid string) {
+	text, _ := os.ReadFile(path)
+	// pid (name) state ppid …, where name may hold anything
+	end := strings.LastIndexByte(string(text), ')')
+	fields := strings.Fields(string(text[end+1:]))
+	if len(fields) < 2 {
+		return "", ""
+	}
+	return fields[0], fields[1]
 }
 
 // subreaper reads the setting of this process.

@@ -19,6 +19,7 @@ type Process struct {
 
 	mu    sync.Mutex
 	ended bool // its pid means nothing any more
+	left  bool
 }
 
 // Start starts cmd in a process group (a job on Windows) of its own. With tty
@@ -57,6 +58,10 @@ func (p *Process) Wait() error {
 	}
 	return err
 }
+
+// Left tells, once Wait has returned, whether descendants were still running when
+// the process ended. On Windows it is always false.
+func (p *Process) Left() bool { return p.left }
 
 // Interrupt asks the process group to end: SIGTERM, or CTRL_BREAK on Windows.
 func (p *Process) Interrupt() { p.unlessEnded(p.interrupt) }

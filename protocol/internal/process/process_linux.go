@@ -61,6 +61,7 @@ func (p *Process) start() error {
 
 func (p *Process) wait() error {
 	<-p.platform.exited
+	p.left = p.survived()
 	p.kill()
 	p.sweep()
 	disownOrphans()
@@ -73,6 +74,17 @@ func (p *Process) wait() error {
 func (p *Process) interrupt() { unix.Kill(-p.platform.pid, unix.SIGTERM) }
 
 func (p *Process) kill() { unix.Kill(-p.platform.pid, unix.SIGKILL) }
+
+// survived tells whether a descendant is running; what has ended and was not
+// waited for is not.
+func (p *Process) survived() bool {
+	for _, pid := range children(os.Getpid()) {
+		if pid != p.platform.pid && p.owns(pid) && !isZombie(pid) {
+			return true
+		}
+	}
+	return false
+}
 
 // sweep kills what the process left behind, and reaps what came to us as the
 // subreaper. Once the process itself has ended, each of its descendants sits

@@ -20,6 +20,7 @@ func (p *Process) start() error {
 
 func (p *Process) wait() error {
 	err := p.cmd.Wait()
+	p.left = syscall.Kill(-p.cmd.Process.Pid, 0) == nil
 	p.kill()
 	p.setEnded()
 	return err
