@@ -25,6 +25,7 @@ import (
 type job struct {
 	verifier  *Verifier
 	statement *trust.Statement
+	stores    []openStore // the statement's
 	// target is the resolved artifact; for files it is filled in from blob.
 	target    ocispec.Descriptor
 	reference string
@@ -45,7 +46,7 @@ func (j *job) verify(ctx context.Context, mediaType string, data []byte) error {
 	if err := j.check(trust.CheckIntegrity, func() error { return j.integrity(mediaType, data) }); err != nil {
 		return err
 	}
-	if err := j.check(trust.CheckAuthenticity, func() error { return j.anchor(ctx) }); err != nil {
+	if err := j.check(trust.CheckAuthenticity, func() error { return j.anchor() }); err != nil {
 		return err
 	}
 	if err := j.openPlugin(ctx); err != nil {
@@ -124,21 +125,20 @@ func sameContent(a, b ocispec.Descriptor) bool {
 
 // anchor looks for a certificate of the chain in the statement's stores of the
 // type that goes with the signing scheme (VER-12, TS-09).
-func (j *job) anchor(ctx context.Context) error {
+func (j *job) anchor() error {
 	wanted := storeTypeFor(j.envelope.Scheme)
 	chain := j.envelope.Certificates
 	nearest, found := -1, false
-	for _, ref := range j.statement.TrustStores {
-		if ref.Type != wanted {
+	for _, store := range j.stores {
+		if store.ref.Type != wanted {
 			continue
 		}
 		found = true
-		trusted, err := j.verifier.Stores.Certificates(ctx, ref)
-		if err != nil {
-			return err
+		if store.err != nil {
+			return store.err
 		}
 		for i, cert := range chain {
-			if i > nearest && slices.ContainsFunc(trusted, cert.Equal) {
+			if i > nearest && store.certs.has(cert) {
 				nearest = i
 			}
 		}
@@ -207,15 +207,14 @@ func (j *job) wantsTimestamp(expired bool) bool {
 // the whole interval it gives (VER-19, TSA-16).
 func (j *job) timestamp(ctx context.Context) error {
 	var roots []*x509.Certificate
-	for _, ref := range j.statement.TrustStores {
-		if ref.Type != trust.StoreTSA {
+	for _, store := range j.stores {
+		if store.ref.Type != trust.StoreTSA {
 			continue
 		}
-		certs, err := j.verifier.Stores.Certificates(ctx, ref)
-		if err != nil {
-			return err
+		if store.err != nil {
+			return store.err
 		}
-		roots = append(roots, certs...)
+		roots = append(roots, store.certs.list...)
 	}
 	stamp, err := timestamp.Verify(j.envelope.Timestamp, timestamp.VerifyOptions{Message: j.envelope.Signature, Roots: roots})
 	if err != nil {
@@ -272,8 +271,7 @@ type nobodyAsked struct{}
 func (nobodyAsked) Check(_ context.Context, request revocation.Request) revocation.Report {
 	report := revocation.Report{Purpose: request.Purpose, Result: revocation.ResultNonRevokable}
 	for _, cert := range request.Chain {
-		name, _ := pki.FormatName(cert.RawSubject)
-		entry := revocation.CertificateReport{Certificate: cert, Subject: name, Result: revocation.ResultNonRevokable}
+		entry := revocation.CertificateReport{Certificate: cert, Result: revocation.ResultNonRevokable}
 		if len(cert.OCSPServer) != 0 || len(cert.CRLDistributionPoints) != 0 {
 			entry.Result, report.Result = revocation.ResultUnknown, revocation.ResultUnknown
 		}

@@ -243,7 +243,7 @@ func (s *stage) Check(_ context.Context, request revocation.Request) revocation.
 		result = s.revoked(request)
 	}
 	return revocation.Report{Purpose: request.Purpose, Result: result, Certificates: []revocation.CertificateReport{
-		{Certificate: request.Chain[0], Subject: request.Chain[0].Subject.String(), Result: result},
+		{Certificate: request.Chain[0], Result: result},
 	}}
 }
 

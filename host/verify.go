@@ -13,7 +13,6 @@ import (
 
 	"github.com/signet-project/signet/host/artifact"
 	"github.com/signet-project/signet/host/envelope"
-	"github.com/signet-project/signet/host/pki"
 	"github.com/signet-project/signet/host/revocation"
 	"github.com/signet-project/signet/host/trust"
 	"github.com/signet-project/signet/protocol"
@@ -53,6 +52,7 @@ type Verifier struct {
 	Logger *slog.Logger
 
 	known knownChains
+	sets  certificateSets
 }
 
 // ArtifactRequest says what to verify in a repository, and how.
@@ -109,7 +109,7 @@ func (v *Verifier) VerifyArtifact(ctx context.Context, repo artifact.Repository,
 
 // examine goes through the artifact's signatures until enough of them pass.
 func (v *Verifier) examine(ctx context.Context, repo artifact.Repository, req ArtifactRequest, statement *trust.Statement, outcome *Outcome) error {
-	anchors := v.anchorFilter(ctx, statement)
+	stores := v.openStores(ctx, statement)
 	ballot := newBallot(statement)
 	metadataMissing := false
 	for manifest, err := range repo.Signatures(ctx, outcome.Artifact) {
@@ -121,8 +121,8 @@ func (v *Verifier) examine(ctx context.Context, repo artifact.Repository, req Ar
 		}
 		result := newSignatureOutcome(manifest.Digest.String(), statement.Level)
 		outcome.Signatures = append(outcome.Signatures, result)
-		result.Err = v.candidate(ctx, repo, manifest, anchors, &job{
-			verifier: v, statement: statement, target: outcome.Artifact, reference: outcome.Reference,
+		result.Err = v.candidate(ctx, repo, manifest, &job{
+			verifier: v, statement: statement, stores: stores, target: outcome.Artifact, reference: outcome.Reference,
 			metadata: req.UserMetadata, config: req.PluginConfig, outcome: result,
 		})
 		if result.Err == nil {
@@ -152,8 +152,9 @@ func (v *Verifier) examine(ctx context.Context, repo artifact.Repository, req Ar
 
 // candidate fetches one signature and checks it. Whatever is wrong with it is
 // the signature's own failure and does not keep others from being examined (VER-08).
-func (v *Verifier) candidate(ctx context.Context, repo artifact.Repository, manifest ocispec.Descriptor, anchors anchorSet, job *job) error {
-	if !anchors.mayMatch(manifest.Annotations) {
+func (v *Verifier) candidate(ctx context.Context, repo artifact.Repository, manifest ocispec.Descriptor, job *job) error {
+	enforced := job.statement.Level.Action(trust.CheckAuthenticity) == trust.ActionEnforce
+	if enforced && !mayAnchor(job.stores, manifest.Annotations) {
 		err := errors.New("the thumbprints in the signature manifest match no trusted certificate")
 		job.outcome.leave(trust.CheckIntegrity, "not downloaded: no trusted certificate among its thumbprints")
 		return job.outcome.run(trust.CheckAuthenticity, v.now, func() error { return err })
@@ -200,7 +201,7 @@ func (v *Verifier) VerifyBlob(ctx context.Context, blob io.Reader, req BlobReque
 	result := newSignatureOutcome("", statement.Level)
 	outcome.Signatures = []*SignatureOutcome{result}
 	job := &job{
-		verifier: v, statement: statement, reference: req.Name, metadata: req.UserMetadata, config: req.PluginConfig, outcome: result,
+		verifier: v, statement: statement, stores: v.openStores(ctx, statement), reference: req.Name, metadata: req.UserMetadata, config: req.PluginConfig, outcome: result,
 		blob: blob, blobType: req.MediaType,
 	}
 	if result.Err = job.verify(ctx, req.SignatureType, req.Signature); result.Err != nil {
@@ -238,48 +239,6 @@ func (v *Verifier) log() *slog.Logger {
 		return v.Logger
 	}
 	return slog.New(slog.DiscardHandler)
-}
-
-// anchorSet holds the thumbprints of the certificates that could anchor a
-// signature. A nil set lets everything through.
-type anchorSet map[string]struct{}
-
-// anchorFilter collects what MAN-19 filters by. There is no filter where
-// authenticity is not enforced, nor when a store cannot be read: then each
-// signature is to fail with that reason.
-func (v *Verifier) anchorFilter(ctx context.Context, statement *trust.Statement) anchorSet {
-	if statement.Level.Action(trust.CheckAuthenticity) != trust.ActionEnforce {
-		return nil
-	}
-	set := anchorSet{}
-	for _, ref := range statement.TrustStores {
-		if ref.Type == trust.StoreTSA {
-			continue
-		}
-		certs, err := v.Stores.Certificates(ctx, ref)
-		if err != nil {
-			return nil
-		}
-		for _, cert := range certs {
-			set[pki.Fingerprint(cert)] = struct{}{}
-		}
-	}
-	return set
-}
-
-// mayMatch tells whether a signature with these manifest annotations could be
-// anchored. The annotation is not signed: absent or unreadable, it decides nothing.
-func (s anchorSet) mayMatch(annotations map[string]string) bool {
-	thumbprints, ok := artifact.Thumbprints(annotations)
-	if s == nil || !ok {
-		return true
-	}
-	for _, thumbprint := range thumbprints {
-		if _, known := s[thumbprint]; known {
-			return true
-		}
-	}
-	return false
 }
 
 // storeTypeFor is the type of trust store that may anchor a signing scheme (SCH-02..04).

@@ -134,6 +134,7 @@ func describe(d ocispec.Descriptor) string {
 // an OCI descriptor excepted.
 func readPayload(payload []byte) (target ocispec.Descriptor, unknown []string, err error) {
 	r := newJSONReader(payload)
+	defer r.release()
 	targetSeen, sizeSeen := false, false
 	err = r.members(func(name string) error {
 		if name == "targetArtifact" {

@@ -139,15 +139,15 @@ func (c *Checker) Check(ctx context.Context, request Request) Report {
 	var wg sync.WaitGroup
 	for i, cert := range chain {
 		entry := &report.Certificates[i]
-		*entry = CertificateReport{Certificate: cert, Subject: pki.DisplayName(cert.RawSubject), Result: ResultNonRevokable}
+		*entry = CertificateReport{Certificate: cert, Result: ResultNonRevokable}
 		if i == len(chain)-1 {
 			break // the root
 		}
-		t := newTarget(cert, chain[i+1])
-		if len(cert.OCSPServer) == 0 && !t.crl.present {
-			c.logger().Warn("certificate neither has an OCSP nor a CRL revocation method", "subject", entry.Subject, "index", i)
+		if len(cert.OCSPServer) == 0 && !namesCRL(cert) {
+			c.logger().Warn("certificate neither has an OCSP nor a CRL revocation method", "subject", entry, "index", i)
 			continue
 		}
+		t := newTarget(cert, chain[i+1])
 		if request.Purpose != pki.Timestamping {
 			t.crlReference = request.ReferenceTime
 			if !request.FromTimestamp {
@@ -187,10 +187,10 @@ func (c *Checker) checkCertificate(ctx context.Context, t *target, report *Certi
 	log := c.logger()
 	for _, attempt := range report.Attempts {
 		if attempt.Err != nil {
-			log.Debug("revocation check attempt failed", "subject", report.Subject, "method", attempt.Method, "url", attempt.URL, "error", attempt.Err)
+			log.Debug("revocation check attempt failed", "subject", report, "method", attempt.Method, "url", attempt.URL, "error", attempt.Err)
 		}
 	}
-	log.Debug("revocation checked", "subject", report.Subject, "result", report.Result, "method", report.Method, "server", report.Server)
+	log.Debug("revocation checked", "subject", report, "result", report.Result, "method", report.Method, "server", report.Server)
 }
 
 // decide records a usable answer.

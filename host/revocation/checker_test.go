@@ -34,7 +34,7 @@ func TestChains(t *testing.T) {
 		for i, cert := range report.Certificates {
 			s.want(cert, want[i])
 			if !cert.Certificate.Equal(chain[i]) {
-				t.Errorf("entry %d is about %q", i, cert.Subject)
+				t.Errorf("entry %d is about %q", i, cert.Subject())
 			}
 		}
 		if report.Result != ResultOK || report.Err() != nil {

@@ -3,6 +3,7 @@ package revocation
 import (
 	"bytes"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"net/url"
 	"slices"
@@ -35,6 +36,11 @@ func certificatePoints(cert *x509.Certificate, id asn1.ObjectIdentifier) points 
 		}
 	}
 	return points{}
+}
+
+// namesCRL tells whether a certificate has the extension CRLDistributionPoints.
+func namesCRL(cert *x509.Certificate) bool {
+	return slices.ContainsFunc(cert.Extensions, func(ext pkix.Extension) bool { return ext.Id.Equal(oidCRLDistributionPoints) })
 }
 
 // readPoints reads the value of CRLDistributionPoints or FreshestCRL.

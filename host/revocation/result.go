@@ -3,6 +3,7 @@ package revocation
 import (
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/signet-project/signet/host/pki"
@@ -121,9 +122,7 @@ type Attempt struct {
 // CertificateReport is what was found out about one certificate.
 type CertificateReport struct {
 	Certificate *x509.Certificate
-	// Subject is the certificate's subject for display.
-	Subject string
-	Result  Result
+	Result      Result
 	// Method and Server tell who decided; empty when nobody did.
 	Method Method
 	Server string
@@ -135,6 +134,12 @@ type CertificateReport struct {
 	// Attempts lists who was asked, in order.
 	Attempts []Attempt
 }
+
+// Subject returns the certificate's subject for display.
+func (r *CertificateReport) Subject() string { return pki.DisplayName(r.Certificate.RawSubject) }
+
+// LogValue makes the subject the report's value in logs.
+func (r *CertificateReport) LogValue() slog.Value { return slog.StringValue(r.Subject()) }
 
 // Report is what was found out about a chain.
 type Report struct {
@@ -159,7 +164,7 @@ func (r Report) Err() error {
 	for _, result := range []Result{ResultRevoked, ResultUnknown} {
 		for i, cert := range r.Certificates {
 			if cert.Result == result {
-				return &StatusError{Purpose: r.Purpose, Index: i, Subject: cert.Subject, Result: result, Attempts: cert.Attempts}
+				return &StatusError{Purpose: r.Purpose, Index: i, Subject: cert.Subject(), Result: result, Attempts: cert.Attempts}
 			}
 		}
 	}

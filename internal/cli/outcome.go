@@ -253,7 +253,7 @@ func viewRevocation(report revocation.Report) []revocationView {
 	var views []revocationView
 	for _, entry := range report.Certificates {
 		view := revocationView{
-			Subject: entry.Subject, Result: string(entry.Result), Method: string(entry.Method), Server: entry.Server, Cached: entry.Age.Cached,
+			Subject: entry.Subject(), Result: string(entry.Result), Method: string(entry.Method), Server: entry.Server, Cached: entry.Age.Cached,
 			ThisUpdate: optionalTime(entry.Age.ThisUpdate), NextUpdate: optionalTime(entry.Age.NextUpdate), FetchedAt: optionalTime(entry.Age.FetchedAt),
 		}
 		if entry.Revocation != nil {

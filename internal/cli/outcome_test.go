@@ -46,7 +46,7 @@ func fullOutcome(t *testing.T) *host.Outcome {
 	leaf := testpki.Root(t, "Root").Leaf(t, "Signer", protocol.KeySpecEC256)
 	now := time.Now()
 	report := revocation.Report{Certificates: []revocation.CertificateReport{{
-		Subject: "CN=Signer", Result: revocation.ResultRevoked, Method: revocation.MethodCRL, Server: "http://crl.example/a",
+		Certificate: leaf.Cert, Result: revocation.ResultRevoked, Method: revocation.MethodCRL, Server: "http://crl.example/a",
 		Age:        revocation.Age{ThisUpdate: now, NextUpdate: now.Add(time.Hour), FetchedAt: now, Cached: true},
 		Revocation: &revocation.Revocation{Time: now, Reason: revocation.ReasonKeyCompromise},
 		Attempts:   []revocation.Attempt{{Method: revocation.MethodOCSP, URL: "http://ocsp.example", Err: errors.New("no answer")}},

@@ -57,13 +57,20 @@ func Subject(name pkix.Name) Edit {
 // Root makes a self-signed P-256 certificate authority.
 func Root(t testing.TB, name string, edits ...Edit) *Entity {
 	t.Helper()
-	return issue(t, nil, FreshKey(t, protocol.KeySpecEC256), caTemplate(name), edits)
+	return Authority(t, nil, name, protocol.KeySpecEC256, edits...)
+}
+
+// Authority makes a certificate authority with a key of the given spec, below e
+// or self-signed when e is nil.
+func Authority(t testing.TB, e *Entity, name string, spec protocol.KeySpec, edits ...Edit) *Entity {
+	t.Helper()
+	return issue(t, e, FreshKey(t, spec), caTemplate(name), edits)
 }
 
 // Intermediate makes a P-256 certificate authority below e.
 func (e *Entity) Intermediate(t testing.TB, name string, edits ...Edit) *Entity {
 	t.Helper()
-	return issue(t, e, FreshKey(t, protocol.KeySpecEC256), caTemplate(name), edits)
+	return Authority(t, e, name, protocol.KeySpecEC256, edits...)
 }
 
 // Leaf makes a code-signing certificate below e with a key of the given spec.
