@@ -9,11 +9,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode"
 
 	"github.com/hashicorp/vault/api"
 
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/signer"
 )
 
 // status returns the HTTP status of an answer that is an error, else 0.
@@ -87,7 +87,6 @@ func (s *server) unreachable(ctx context.Context, r request, err error) error {
 
 // reasons renders what the server said, on one line of bounded length.
 func reasons(answer *api.ResponseError) string {
-	const limit = 400 // bytes
 	text := fmt.Sprintf("status %d", answer.StatusCode)
 	if name := http.StatusText(answer.StatusCode); name != "" {
 		text += " " + name
@@ -96,13 +95,9 @@ func reasons(answer *api.ResponseError) string {
 		return text // a page of some proxy
 	}
 	for _, reason := range answer.Errors {
-		reason = strings.Join(strings.FieldsFunc(reason, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
 		if reason != "" {
 			text += ", " + reason
 		}
 	}
-	if len(text) > limit {
-		text = strings.ToValidUTF8(text[:limit], "") + "…"
-	}
-	return text
+	return signer.OneLine(text)
 }

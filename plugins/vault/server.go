@@ -3,8 +3,6 @@ package vault
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"sync"
@@ -13,10 +11,11 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/signer"
 )
 
-// maxAnswer bounds an answer of the server, in bytes.
-const maxAnswer = 4 << 20
+// maxAnswer bounds an answer of the server, in MiB.
+const maxAnswer = 4
 
 // server is a client of one server, with one way to log in. It may be used by
 // several goroutines at once.
@@ -91,23 +90,9 @@ type bounded struct{ http.RoundTripper }
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := b.RoundTripper.RoundTrip(r)
 	if err == nil {
-		response.Body = &boundedBody{response.Body, maxAnswer}
+		response.Body = signer.BoundBody(response.Body, maxAnswer)
 	}
 	return response, err
-}
-
-type boundedBody struct {
-	io.ReadCloser
-	left int64
-}
-
-func (b *boundedBody) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, fmt.Errorf("the answer is longer than %d MiB", maxAnswer>>20)
-	}
-	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
-	return n, err
 }
 
 // String is the server as messages name it.

@@ -601,7 +601,7 @@ func TestHostileServer(t *testing.T) {
 		{"not JSON", 200, json.RawMessage(`"x`), nil, protocol.CodeGeneric, ""},
 		{"a page", 502, json.RawMessage(`"` + strings.Repeat("<html>\n", 100)), nil, protocol.CodeGeneric, "502 Bad Gateway"},
 		{"a long error", 400, object{"errors": []string{strings.Repeat("x\n", 1000)}}, nil, protocol.CodeValidation, "x x x"},
-		{"a long answer", 200, object{"data": strings.Repeat("x", maxAnswer)}, nil, protocol.CodeGeneric, "longer than 4 MiB"},
+		{"a long answer", 200, object{"data": strings.Repeat("x", maxAnswer<<20)}, nil, protocol.CodeGeneric, "longer than 4 MiB"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

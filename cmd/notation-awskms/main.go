@@ -1,0 +1,9 @@
+// Command notation-awskms signs with keys of AWS Key Management Service.
+package main
+
+import (
+	"github.com/signet-project/signet/plugins/awskms"
+	"github.com/signet-project/signet/protocol"
+)
+
+func main() { protocol.Serve(awskms.New(awskms.Options{})) }

@@ -1,0 +1,41 @@
+package signer
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+)
+
+// OneLine makes the text of a key service fit for an error message: on one line,
+// without what does not print, of at most 400 bytes and a sign that it was cut.
+func OneLine(text string) string {
+	const limit = 400 // bytes
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + "…"
+	}
+	return text
+}
+
+// BoundBody makes reads of a key service's answer fail when it is longer than so
+// many MiB.
+func BoundBody(body io.ReadCloser, mebibytes int64) io.ReadCloser {
+	return &boundBody{body, mebibytes, mebibytes<<20 + 1}
+}
+
+type boundBody struct {
+	io.ReadCloser
+	mebibytes int64
+	// left counts down to 0, which is one byte too many.
+	left int64
+}
+
+// Read reads from the answer, up to the limit.
+func (b *boundBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+	if b.left -= int64(n); b.left == 0 {
+		return 0, fmt.Errorf("the answer is longer than %d MiB", b.mebibytes)
+	}
+	return n, err
+}
