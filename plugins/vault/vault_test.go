@@ -10,11 +10,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -148,33 +145,9 @@ func writeFile(t *testing.T, data []byte) string {
 	return path
 }
 
-// inFront is a server in front of another one. Each request goes to handle, which
-// tells whether it has answered it.
-type inFront struct {
-	*httptest.Server
-	requests atomic.Int32
-}
-
-func newInFront(t *testing.T, target string, handle func(http.ResponseWriter, *http.Request) bool) *inFront {
-	f := &inFront{Server: httptest.NewUnstartedServer(nil)}
-	u, err := url.Parse(target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := httputil.NewSingleHostReverseProxy(u)
-	f.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.requests.Add(1)
-		if handle == nil || !handle(w, r) {
-			proxy.ServeHTTP(w, r)
-		}
-	})
-	t.Cleanup(f.Close)
-	return f
-}
-
 // answers is a server in front that answers requests to sign with a status.
-func (b *bench) answers(t *testing.T, status int, header ...string) *inFront {
-	f := newInFront(t, b.Addr, func(w http.ResponseWriter, r *http.Request) bool {
+func (b *bench) answers(t *testing.T, status int, header ...string) *testservers.Front {
+	f := testservers.NewFront(t, b.Addr, func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, "/sign/") {
 			return false
 		}
@@ -190,27 +163,16 @@ func (b *bench) answers(t *testing.T, status int, header ...string) *inFront {
 }
 
 // slow is a server in front that answers requests to sign with nothing.
-func (b *bench) slow(t *testing.T) *inFront {
-	f := newInFront(t, b.Addr, func(_ http.ResponseWriter, r *http.Request) bool {
+func (b *bench) slow(t *testing.T) *testservers.Front {
+	f := testservers.NewFront(t, b.Addr, func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, "/sign/") {
 			return false
 		}
-		io.Copy(io.Discard, r.Body)
-		<-r.Context().Done()
+		testservers.Hang(w, r)
 		return true
 	})
 	f.Start()
 	return f
-}
-
-// closedAddress is where nothing listens.
-func closedAddress(t *testing.T) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return "http://" + listener.Addr().String()
 }
 
 func TestOpenBao(t *testing.T) {
@@ -243,7 +205,7 @@ func TestOpenBao(t *testing.T) {
 			{Name: "version too old to sign", KeyID: "transit/keys/old:1", Code: protocol.CodeValidation, Text: []string{"no version 1", "min_encryption_version is 2"}},
 			{Name: "no such mount", KeyID: "elsewhere/keys/k", Code: protocol.CodeValidation, Text: []string{`no transit engine at "elsewhere"`}},
 			{Name: "not a key id", KeyID: "release", Code: protocol.CodeValidation, Text: []string{"transit/keys/NAME"}},
-			{Name: "server down", Transport: warm("VAULT_ADDR="+closedAddress(t), root), Code: protocol.CodeGeneric, Text: []string{"no answer", "refused"}},
+			{Name: "server down", Transport: warm("VAULT_ADDR="+testservers.ClosedAddress(t), root), Code: protocol.CodeGeneric, Text: []string{"no answer", "refused"}},
 			{Name: "server slow", Transport: warm("VAULT_ADDR="+b.slow(t).URL, root, "VAULT_CLIENT_TIMEOUT=5s"), Code: protocol.CodeTimeout, Text: []string{"5s"}},
 			{Name: "throttled", Transport: warm("VAULT_ADDR="+b.answers(t, 429).URL, root), Code: protocol.CodeThrottled, Text: []string{"injected fault"}},
 			{Name: "sealed", Transport: warm("VAULT_ADDR="+b.answers(t, 503).URL, root), Code: protocol.CodeGeneric, Text: []string{"sealed"}},
@@ -257,12 +219,12 @@ func TestRequests(t *testing.T) {
 	keyID := b.create("k", "ecdsa-p256")
 	chain := writeFile(t, leaf(t, b.plugin(), testpki.Root(t, "root"), keyID).ChainPEM())
 	config := map[string]string{signer.ConfigCertificateChain: chain}
-	front := newInFront(t, b.Addr, nil)
+	front := testservers.NewFront(t, b.Addr, nil)
 	front.Start()
 	env := []string{"VAULT_ADDR=" + front.URL, "VAULT_TOKEN=" + b.Token}
 	count := func(what string, want int32) {
 		t.Helper()
-		if got := front.requests.Swap(0); got != want {
+		if got := front.Requests.Swap(0); got != want {
 			t.Errorf("%s: %d requests, want %d", what, got, want)
 		}
 	}
@@ -286,7 +248,7 @@ func TestRequests(t *testing.T) {
 		if _, err := generate(t, plugin("VAULT_ADDR="+front.URL, "VAULT_TOKEN="+b.Token), keyID, protocol.KeySpecEC256, config, false); err == nil {
 			t.Error("signed")
 		}
-		if got := front.requests.Load(); got != 2 {
+		if got := front.Requests.Load(); got != 2 {
 			t.Errorf("status %d: %d requests: the host owns retries", status, got)
 		}
 	}
@@ -399,7 +361,7 @@ func TestLogin(t *testing.T) {
 		plugintest.WantError(t, err, protocol.CodeAccessDenied, "auth/elsewhere")
 	})
 	t.Run("token that expires in a session", func(t *testing.T) {
-		front := newInFront(t, b.Addr, nil)
+		front := testservers.NewFront(t, b.Addr, nil)
 		front.Start()
 		roleID := b.Do(t, "GET", "auth/approle/role/ci/role-id", nil)["data"].(object)["role_id"].(string)
 		secretID := b.Do(t, "POST", "auth/approle/role/ci/secret-id", nil)["data"].(object)["secret_id"].(string)
@@ -416,7 +378,7 @@ func TestLogin(t *testing.T) {
 			if _, err := generate(t, client, keyID, protocol.KeySpecEC256, nil, true); err != nil {
 				t.Fatal(err)
 			}
-			if got := front.requests.Swap(0); got != step.want {
+			if got := front.Requests.Swap(0); got != step.want {
 				t.Errorf("after %s: %d requests, want %d", step.after, got, step.want)
 			}
 		}
@@ -500,7 +462,7 @@ func TestNetwork(t *testing.T) {
 	client := root.Leaf(t, "client", protocol.KeySpecEC256)
 	keyPath, certPath := client.WriteFiles(t, t.TempDir(), "client")
 
-	front := newInFront(t, b.Addr, nil)
+	front := testservers.NewFront(t, b.Addr, nil)
 	front.StartTLS()
 	ca := writeFile(t, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}))
 	token := "VAULT_TOKEN=" + b.Token
@@ -518,7 +480,7 @@ func TestNetwork(t *testing.T) {
 		plugintest.WantError(t, err, protocol.CodeGeneric, "other.test")
 	})
 	t.Run("client certificate", func(t *testing.T) {
-		mutual := newInFront(t, b.Addr, nil)
+		mutual := testservers.NewFront(t, b.Addr, nil)
 		pool := x509.NewCertPool()
 		pool.AddCert(root.Cert)
 		mutual.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
@@ -527,34 +489,10 @@ func TestNetwork(t *testing.T) {
 		_, err := sign(t, plugin("VAULT_ADDR="+mutual.URL, token, "VAULT_CACERT="+ca), keyID, nil, true)
 		plugintest.WantError(t, err, protocol.CodeGeneric)
 	})
-	// A proxy to which every name is the server's.
-	var tunnels atomic.Int32
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodConnect || r.Host != "example.com:443" {
-			http.Error(w, "no", http.StatusBadGateway)
-			return
-		}
-		tunnels.Add(1)
-		upstream, err := net.Dial("tcp", front.Listener.Addr().String())
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
-		}
-		defer upstream.Close()
-		w.WriteHeader(http.StatusOK)
-		w.(http.Flusher).Flush()
-		down, read, err := w.(http.Hijacker).Hijack()
-		if err != nil {
-			return
-		}
-		defer down.Close()
-		go io.Copy(upstream, read)
-		io.Copy(down, upstream)
-	}))
-	t.Cleanup(proxy.Close)
+	proxy := testservers.NewProxy(t, "example.com:443", front.Listener.Addr().String())
 	t.Run("VAULT_PROXY_ADDR", func(t *testing.T) {
 		mustSign(t, plugin("VAULT_ADDR=https://example.com", token, "VAULT_CACERT="+ca, "VAULT_PROXY_ADDR="+proxy.URL), keyID, nil, true)
-		if tunnels.Swap(0) == 0 {
+		if proxy.Tunnels.Swap(0) == 0 {
 			t.Error("the proxy saw nothing")
 		}
 	})
@@ -564,7 +502,7 @@ func TestNetwork(t *testing.T) {
 		}
 		process := plugintest.Start(t, "vault", "VAULT_ADDR=https://example.com", token, "SSL_CERT_FILE="+ca, "HTTPS_PROXY="+proxy.URL, patience)
 		mustSign(t, protocol.NewClient("vault", process), keyID, nil, true)
-		if tunnels.Load() == 0 {
+		if proxy.Tunnels.Load() == 0 {
 			t.Error("the proxy saw nothing")
 		}
 	})

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts the servers that the tests talk to into the ignored folder .cache/servers:
 #
-#   test/servers/provision.sh [softhsm|openbao]...   (default: all)
+#   test/servers/provision.sh [softhsm|openbao|localkms|moto]...   (default: all)
 #
 # Each server gets .cache/servers/NAME.env, lines of key=value with the paths
 # that internal/testservers needs. What is there already is kept; a changed
@@ -14,6 +14,7 @@ OPENBAO_VERSION=2.7.2
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$(cd "$here/../.." && pwd)/.cache/servers
 mkdir -p "$cache"
+cache=$(cd "$cache" && pwd -P) # what is recorded outlives a link to it
 
 # held is the lock of the server being provisioned; a run that is stopped frees it.
 held=
@@ -105,7 +106,28 @@ provision_openbao() {
   record openbao "version=$OPENBAO_VERSION" "bao=$dir/bao"
 }
 
-[ $# -gt 0 ] || set -- softhsm openbao
+# localkms: a KMS emulator, built from the module test/servers/localkms.
+provision_localkms() {
+  local version dir
+  version=$(cat "$here"/localkms/* | cksum | tr ' ' -)
+  done_already localkms "$version" && return
+  dir=$(fresh localkms)
+  "${GO:-go}" -C "$here/localkms" build -o "$dir/localkms" .
+  record localkms "version=$version" "localkms=$dir/localkms"
+}
+
+# moto: an emulator of many AWS services, in a Python environment of its own.
+provision_moto() {
+  local version dir
+  version=$(cksum <"$here/moto.txt" | tr ' ' -)
+  done_already moto "$version" && return
+  dir=$(fresh moto)
+  python3 -m venv "$dir/venv"
+  "$dir/venv/bin/python" -m pip install -q --disable-pip-version-check -r "$here/moto.txt"
+  record moto "version=$version" "python=$dir/venv/bin/python"
+}
+
+[ $# -gt 0 ] || set -- softhsm openbao localkms moto
 failed=0
 for name in "$@"; do
   if ! declare -F "provision_$name" >/dev/null; then say "no server is called $name"; exit 2; fi

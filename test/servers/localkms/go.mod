@@ -2,6 +2,8 @@ module github.com/signet-project/signet/test/servers/localkms
 
 go 1.26.0
 
+godebug fips140=on
+
 require github.com/nsmithuk/local-kms v0.0.0-20260228092603-2a5e92d09ab6
 
 require (

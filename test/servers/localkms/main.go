@@ -1,12 +1,11 @@
-// Command localkms serves the KMS emulator github.com/nsmithuk/local-kms on a
-// loopback address, keys in memory:
+// Command localkms serves the KMS emulator github.com/nsmithuk/local-kms:
 //
 //	localkms ADDRESS REGION FOLDER
 //
-// It is built in FIPS 140-3 mode, as KMS is: RSASSA-PSS salts are then as long as
-// the hash, and not as long as they can be.
-//
-//go:debug fips140=on
+// ADDRESS is a loopback address, FOLDER where keys are kept. Other than the
+// emulator's own command it listens on nothing else and answers GET /health; and
+// it runs in FIPS 140-3 mode (go.mod), as KMS does: Go's longest RSASSA-PSS salt,
+// which the emulator asks for, is then as long as the hash.
 package main
 
 import (
@@ -23,10 +22,9 @@ func main() {
 	if len(os.Args) != 4 {
 		log.Fatal("usage: localkms ADDRESS REGION FOLDER")
 	}
-	config.AWSAccountId, config.AWSRegion, config.DatabasePath = "111122223333", os.Args[2], os.Args[3]
-	database := data.NewDatabase(config.DatabasePath)
-	defer database.Close()
-	log.Fatal(http.ListenAndServe(os.Args[1], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		localkms.HandleRequest(w, r, database)
-	})))
+	config.AWSAccountId, config.AWSRegion = "111122223333", os.Args[2]
+	database := data.NewDatabase(os.Args[3])
+	http.HandleFunc("GET /health", func(http.ResponseWriter, *http.Request) {})
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { localkms.HandleRequest(w, r, database) })
+	log.Fatal(http.ListenAndServe(os.Args[1], nil))
 }

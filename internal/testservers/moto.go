@@ -1,0 +1,109 @@
+package testservers
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// Moto is an AWS account as moto's server has it: IAM, STS, and a KMS that is good
+// to tell who may use which operation, but whose signatures are not those of
+// KMS (it hashes digests once more, and salts at maximum length).
+type Moto struct {
+	// KMS is its KMS; the URL is that of IAM and STS too.
+	KMS
+}
+
+// StartMoto starts an empty account for the time of the test.
+func StartMoto(t testing.TB) *Moto {
+	t.Helper()
+	paths := provisioned(t, "moto")
+	address := freeAddress(t)
+	m := &Moto{KMS{URL: "http://" + address, Region: "us-east-1"}}
+	host, port, _ := strings.Cut(address, ":")
+	s := start(t, "moto", nil, paths["python"], "-m", "moto.server", "-H", host, "-p", port)
+	s.await(t, http.DefaultClient, m.URL+"/moto-api/")
+	return m
+}
+
+// Enforce makes IAM judge requests from now on: who signed them, and whether
+// policies allow them.
+func (m *Moto) Enforce(t testing.TB) {
+	t.Helper()
+	response, err := http.Post(m.URL+"/moto-api/reset-auth", "text/plain", strings.NewReader("0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatal(response.Status)
+	}
+}
+
+// User makes a user who may do the actions, and returns an access key.
+func (m *Moto) User(t testing.TB, name string, actions ...string) (id, secret string) {
+	t.Helper()
+	m.query(t, nil, "CreateUser", "UserName", name)
+	m.query(t, nil, "PutUserPolicy", "UserName", name, "PolicyName", "test", "PolicyDocument", allow(t, actions))
+	var answer struct {
+		Key struct{ AccessKeyId, SecretAccessKey string } `xml:"CreateAccessKeyResult>AccessKey"`
+	}
+	m.query(t, &answer, "CreateAccessKey", "UserName", name)
+	return answer.Key.AccessKeyId, answer.Key.SecretAccessKey
+}
+
+// Role makes a role that may do the actions, and returns its ARN. trust is the
+// policy that says who may assume it.
+func (m *Moto) Role(t testing.TB, name, trust string, actions ...string) string {
+	t.Helper()
+	var answer struct {
+		Role struct{ Arn string } `xml:"CreateRoleResult>Role"`
+	}
+	m.query(t, &answer, "CreateRole", "RoleName", name, "AssumeRolePolicyDocument", trust)
+	m.query(t, nil, "PutRolePolicy", "RoleName", name, "PolicyName", "test", "PolicyDocument", allow(t, actions))
+	return answer.Role.Arn
+}
+
+// query sends a request to IAM and decodes the answer's XML.
+func (m *Moto) query(t testing.TB, into any, action string, parameters ...string) {
+	t.Helper()
+	values := url.Values{"Action": {action}, "Version": {"2010-05-08"}}
+	for i := 0; i+1 < len(parameters); i += 2 {
+		values.Set(parameters[i], parameters[i+1])
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, m.URL, strings.NewReader(values.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("Authorization", unsigned("iam", m.Region))
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && into != nil {
+		err = xml.Unmarshal(body, into)
+	}
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v: %s", action, response.Status, err, body)
+	}
+}
+
+// allow is an IAM policy.
+func allow(t testing.TB, actions []string) string {
+	t.Helper()
+	policy, err := json.Marshal(map[string]any{
+		"Version":   "2012-10-17",
+		"Statement": []any{map[string]any{"Effect": "Allow", "Action": actions, "Resource": "*"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(policy)
+}
