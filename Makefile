@@ -14,7 +14,7 @@ STATICCHECK := $(CACHE)/bin/staticcheck$(EXE)
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo servers test fips lint cross fuzz bench coverage coverage-check clean
+.PHONY: help build install demo servers test fips lint cross fuzz bench coverage coverage-check vectors clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ coverage: ## write spec/requirements-coverage.md from the last test run
 
 coverage-check: ## fail when the last test run covers less than spec/requirements-coverage.md says
 	$(GO) run ./internal/tools/coverage -check -events $(CACHE)/events.json -rows spec/requirements.tsv -out spec/requirements-coverage.md
+
+vectors: ## write the test vectors in spec/vectors
+	$(GO) run ./internal/tools/vectors
 
 lint: $(STATICCHECK) ## check format, vet and staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/signet-project/signet/spec/vectors"
 )
 
 const someDigest = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
@@ -168,6 +170,15 @@ func FuzzDecodeManifest(f *testing.F) {
 	f.Add(false, signatureJSON(subject, envelope, func(m map[string]any) { m["layers"] = nil }))
 	f.Add(true, []byte(`{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","artifactType":"application/vnd.cncf.notary.signature","blobs":[{"mediaType":"application/cose","digest":"`+someDigest+`","size":1}],"subject":{"digest":"`+someDigest+`"}}`))
 	f.Add(false, []byte(`{"subject":null,"annotations":{"a":"b"}}`))
+	all, err := vectors.All()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, v := range all {
+		if v.Manifest != nil {
+			f.Add(v.Manifest.MediaType == MediaTypeArtifactManifest, v.Manifest.Data)
+		}
+	}
 	f.Fuzz(func(t *testing.T, artifactManifest bool, data []byte) {
 		mediaType := "application/vnd.oci.image.manifest.v1+json"
 		if artifactManifest {

@@ -2,11 +2,23 @@ package envelope
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/signet-project/signet/internal/testpki"
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/spec/vectors"
 )
+
+// vectorsOf are the test vectors whose envelope is of a format.
+func vectorsOf(f *testing.F, mediaType string) []vectors.Vector {
+	f.Helper()
+	all, err := vectors.All()
+	if err != nil {
+		f.Fatal(err)
+	}
+	return slices.DeleteFunc(all, func(v vectors.Vector) bool { return v.Envelope.MediaType != mediaType })
+}
 
 func FuzzParseJWS(f *testing.F) { fuzzParse(f, MediaTypeJWS) }
 
@@ -19,6 +31,9 @@ func fuzzParse(f *testing.F, mediaType string) {
 		data := golden(f, name)
 		f.Add(data)
 		f.Add(data[:len(data)/2])
+	}
+	for _, v := range vectorsOf(f, mediaType) {
+		f.Add(v.Envelope.Data)
 	}
 	self := testpki.SelfSigned(f, "self", ec256)
 	f.Add(seal(f, mediaType, self, DraftOptions{Scheme: SchemeSigningAuthority}, SealOptions{}))
@@ -77,6 +92,11 @@ func rewrite(t *testing.T, e *Envelope) {
 func FuzzPayload(f *testing.F) {
 	for _, name := range goldenNames {
 		f.Add(mustParse(f, mediaTypeOf(name), golden(f, name)).Payload)
+	}
+	for _, v := range vectorsOf(f, MediaTypeJWS) {
+		if e, err := Parse(MediaTypeJWS, v.Envelope.Data); err == nil && v.Outcome == vectors.Integrity {
+			f.Add(e.Payload)
+		}
 	}
 	f.Add([]byte(wrap(members + `,"annotations":{"a":"\u2028"},"artifactType":null,"x":[1]`)))
 	f.Add([]byte(`{"targetArtifact":{"size":1e5}}`))

@@ -213,11 +213,18 @@ func Root(e *testpki.Entity) *testpki.Entity {
 // Token makes a token over a message, without any request.
 func Token(t testing.TB, opts Options, message []byte, hash crypto.Hash) []byte {
 	t.Helper()
-	token, err := opts.token(MessageImprint{HashAlgorithm(hash), sum(hash, message)}, nil)
+	token, err := Make(opts, message, hash)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return token
+}
+
+// Make is Token for programs that are no tests. Its result depends on nothing but
+// opts and message if GenTime is set, EditInfo sets the serial number and the
+// signer's key asks for no randomness.
+func Make(opts Options, message []byte, hash crypto.Hash) ([]byte, error) {
+	return opts.token(MessageImprint{HashAlgorithm(hash), sum(hash, message)}, nil)
 }
 
 var serial atomic.Int64
