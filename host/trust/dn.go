@@ -1,9 +1,11 @@
 package trust
 
 import (
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -43,6 +45,54 @@ var mandatory = []string{"C", "ST", "O"}
 // rules of trust-store-trust-policy.md, Trusted Identities Constraints
 // (TP-25..28).
 func parseDN(dn string) ([]attribute, error) {
+	attributes, err := scanDN(dn)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range mandatory {
+		want := attribute{name: name, oid: attributeTypes[name]}
+		if !slices.ContainsFunc(attributes, want.sameType) {
+			return nil, fmt.Errorf("distinguished name (DN) %q has no mandatory RDN attribute for %q, it must contain 'C', 'ST' or 'S', and 'O' RDN attributes at a minimum, in upper case", strings.TrimLeft(dn, " "), name)
+		}
+	}
+	return attributes, nil
+}
+
+// significance is the order of attribute types in a certificate's subject, from
+// the widest on; CN comes last and what is not listed before it.
+var significance = []string{"DC", "C", "ST", "L", "POSTALCODE", "STREET", "O", "OU"}
+
+// ParseSubject reads a distinguished name, written as trusted identities are, for
+// a certificate's subject. The attributes come in the usual order, whatever
+// theirs in dn; C, ST and O may be missing, though no trusted identity matches a
+// subject without them.
+func ParseSubject(dn string) (pkix.Name, error) {
+	attributes, err := scanDN(dn)
+	if err != nil {
+		return pkix.Name{}, err
+	}
+	rank := func(a attribute) int {
+		if i := slices.Index(significance, a.name); i >= 0 {
+			return i
+		}
+		if a.name == "CN" {
+			return len(significance) + 1
+		}
+		return len(significance)
+	}
+	slices.SortStableFunc(attributes, func(a, b attribute) int { return rank(a) - rank(b) })
+	var name pkix.Name
+	for _, a := range attributes {
+		if a.oid == nil {
+			return pkix.Name{}, fmt.Errorf("distinguished name (DN) %q has an attribute of the unknown type %q: write the type as an object identifier", dn, a.name)
+		}
+		name.ExtraNames = append(name.ExtraNames, pkix.AttributeTypeAndValue{Type: a.oid, Value: a.value})
+	}
+	return name, nil
+}
+
+// scanDN reads the attributes of a distinguished name, one of each type.
+func scanDN(dn string) ([]attribute, error) {
 	dn = strings.TrimLeft(dn, " ")
 	if strings.Contains(dn, "=#") {
 		return nil, fmt.Errorf("unsupported distinguished name (DN) %q: x509.subject identities containing \"=#\" are not supported, write the value as text and # as \\#", dn)
@@ -62,16 +112,6 @@ func parseDN(dn string) ([]attribute, error) {
 		attributes = append(attributes, next)
 		if scanner.plus {
 			return nil, fmt.Errorf("distinguished name (DN) %q has multi-valued RDN attributes, remove multi-valued RDN attributes as they are not supported, or write a plus sign as \\+", dn)
-		}
-	}
-	for _, name := range mandatory {
-		want := attribute{name: name, oid: attributeTypes[name]}
-		found := false
-		for _, have := range attributes {
-			found = found || have.sameType(want)
-		}
-		if !found {
-			return nil, fmt.Errorf("distinguished name (DN) %q has no mandatory RDN attribute for %q, it must contain 'C', 'ST' or 'S', and 'O' RDN attributes at a minimum, in upper case", dn, name)
 		}
 	}
 	return attributes, nil

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"os"
@@ -259,21 +260,30 @@ func mergeConfig(base, override map[string]string) map[string]string {
 	return merged
 }
 
-// localKey reads a pair of PEM files.
-func localKey(key config.Key) (host.Key, error) {
+// privateKey reads the private key of a local key.
+func privateKey(key config.Key) (crypto.Signer, error) {
 	if key.KeyPath == "" {
 		return nil, fmt.Errorf("signing key %s: key path not specified", key.Name)
 	}
-	if key.CertPath == "" {
-		return nil, fmt.Errorf("signing key %s: certificate path not specified", key.Name)
-	}
-	keyPEM, err := os.ReadFile(key.KeyPath)
+	data, err := os.ReadFile(key.KeyPath)
 	if err != nil {
 		return nil, fmt.Errorf("signing key %s: %w", key.Name, err)
 	}
-	private, err := pki.ParsePrivateKey(keyPEM)
+	private, err := pki.ParsePrivateKey(data)
 	if err != nil {
 		return nil, fmt.Errorf("signing key %s: %s: %w", key.Name, key.KeyPath, err)
+	}
+	return private, nil
+}
+
+// localKey reads a pair of PEM files.
+func localKey(key config.Key) (host.Key, error) {
+	if key.CertPath == "" {
+		return nil, fmt.Errorf("signing key %s: certificate path not specified", key.Name)
+	}
+	private, err := privateKey(key)
+	if err != nil {
+		return nil, err
 	}
 	certPEM, err := os.ReadFile(key.CertPath)
 	if err != nil {

@@ -38,11 +38,12 @@ func (a *app) pluginNames() []string {
 
 func (a *app) keyCommand() *cobra.Command {
 	return a.group("key", "Manage keys used for signing", nil,
-		a.keyAddCommand(), a.keyUpdateCommand(), a.keyListCommand(), a.keyDescribeCommand(), a.keyDeleteCommand())
+		a.keyAddCommand(), a.keyUpdateCommand(), a.keyListCommand(), a.keyDescribeCommand(), a.keyDeleteCommand(),
+		a.keyCSRCommand(), a.keyExportPublicCommand())
 }
 
 func (a *app) keyAddCommand() *cobra.Command {
-	var plugin, id string
+	var plugin, id, chain string
 	var makeDefault bool
 	var pluginConfig []string
 	cmd := &cobra.Command{
@@ -50,6 +51,7 @@ func (a *app) keyAddCommand() *cobra.Command {
 		Short: "Add key to the signing key list",
 		Example: a.examples(
 			"Add a key of a plugin and make it the default", "key add --plugin awskms --id alias/build --default build",
+			"Add a key with its certificates, leaf to root", "key add --plugin awskms --id alias/build --certificate-chain chain.pem build",
 		),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -61,6 +63,11 @@ func (a *app) keyAddCommand() *cobra.Command {
 			configuration, err := keyValues("plugin-config", pluginConfig)
 			if err != nil {
 				return err
+			}
+			if chain != "" {
+				if configuration, err = chainConfig(configuration, chain); err != nil {
+					return err
+				}
 			}
 			if id == "" {
 				return errors.New("key id cannot be empty: name the key by --id as the plugin's documentation says")
@@ -83,6 +90,7 @@ func (a *app) keyAddCommand() *cobra.Command {
 	cmd.Flags().StringVar(&plugin, "plugin", "", "signing plugin name")
 	cmd.Flags().StringVar(&id, "id", "", "key id (required if --plugin is set)")
 	cmd.Flags().StringArrayVar(&pluginConfig, "plugin-config", nil, "{key}={value} pairs that are passed as it is to a plugin, refer plugin's documentation to set appropriate values")
+	cmd.Flags().StringVar(&chain, "certificate-chain", "", "PEM file with the certificates of the key, passed to the plugin as configuration certificate_chain")
 	cmd.Flags().BoolVar(&makeDefault, "default", false, "mark as default")
 	a.debugFlag(cmd)
 	mustMark(cmd.MarkFlagRequired("plugin"))
