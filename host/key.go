@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -18,7 +19,7 @@ import (
 )
 
 // Key is a signing key: a local one ([NewLocalKey]) or one behind a plugin
-// ([NewPluginKey]).
+// ([NewPluginKey]). It may be used by several goroutines at once.
 type Key interface {
 	// Suite returns the algorithms that the key's type and size select.
 	Suite(ctx context.Context) (protocol.Suite, error)
@@ -196,10 +197,14 @@ func (k *pluginKey) describe(ctx context.Context) (protocol.Suite, error) {
 // pluginSigner signs through generate-signature.
 type pluginSigner struct {
 	pluginKey
+	mu    sync.Mutex
 	suite protocol.Suite // zero until described
 }
 
+// Suite asks the plugin once; those that ask meanwhile wait for the answer.
 func (s *pluginSigner) Suite(ctx context.Context) (protocol.Suite, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.suite.KeySpec != "" {
 		return s.suite, nil
 	}

@@ -12,7 +12,8 @@ import (
 // Serve runs p as a plugin process and ends the process: the command comes from
 // the first argument, the request from stdin, the answer goes to stdout and a
 // failure as JSON to stderr, with exit status 1. It is the whole main function
-// of a plugin.
+// of a plugin that serves one call a process; package session has a Serve that
+// offers sessions besides.
 //
 // While p works, anything that it or its libraries print on stdout goes to
 // stderr instead, so that the answer stays alone. SIGINT and SIGTERM cancel the
@@ -21,6 +22,15 @@ import (
 //
 // A p that is an [io.Closer] is closed before the process ends.
 func Serve(p Plugin) {
+	ServeBy(p, func(ctx context.Context, stdout io.Writer) int {
+		return Run(ctx, p, os.Args, &patientReader{ctx, os.Stdin}, stdout, os.Stderr)
+	})
+}
+
+// ServeBy is what [Serve] does around [Run], for packages that reach a plugin in
+// another way: run gets the stdout that has been set aside, and returns the exit
+// status.
+func ServeBy(p Plugin, run func(ctx context.Context, stdout io.Writer) int) {
 	stdout, err := takeStdout()
 	if err != nil {
 		os.Exit(refuse(os.Stderr, Errorf(CodeGeneric, "set stdout aside: %w", err)))
@@ -37,7 +47,7 @@ func Serve(p Plugin) {
 		}
 		cancel()
 	}()
-	status := Run(ctx, p, os.Args, &patientReader{ctx, os.Stdin}, stdout, os.Stderr)
+	status := run(ctx, stdout)
 	if closer, ok := as[io.Closer](p); ok {
 		_ = closer.Close() // the answer is out; nobody could be told
 	}

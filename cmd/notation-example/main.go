@@ -5,7 +5,7 @@ import (
 	"os"
 
 	"github.com/signet-project/signet/plugins/example"
-	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/session"
 )
 
-func main() { protocol.Serve(example.New(os.Getenv)) }
+func main() { session.Serve(example.New(os.Getenv)) }

@@ -5,9 +5,9 @@ import (
 	"os"
 
 	"github.com/signet-project/signet/plugins/pkcs11"
-	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/session"
 )
 
 func main() {
-	protocol.Serve(pkcs11.New(pkcs11.Options{Getenv: os.Getenv, Ask: pkcs11.AskOnTerminal, LockDir: os.TempDir()}))
+	session.Serve(pkcs11.New(pkcs11.Options{Getenv: os.Getenv, Ask: pkcs11.AskOnTerminal, LockDir: os.TempDir()}))
 }

@@ -5,7 +5,7 @@ import (
 	"os"
 
 	"github.com/signet-project/signet/plugins/vault"
-	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/session"
 )
 
-func main() { protocol.Serve(vault.New(vault.Options{Getenv: os.Getenv})) }
+func main() { session.Serve(vault.New(vault.Options{Getenv: os.Getenv})) }

@@ -34,7 +34,7 @@ func (l *launcher) Call(ctx context.Context, command protocol.Command, request [
 	defer o.close()
 	transport := &stdio.Transport{
 		Path:     o.path,
-		Env:      withhold(l.manager.opts.Environ, l.manager.opts.Withhold, o.withheld),
+		Env:      l.manager.environment(o),
 		Timeout:  l.timeout,
 		Terminal: l.terminal,
 	}
@@ -49,16 +49,21 @@ func (l *launcher) Call(ctx context.Context, command protocol.Command, request [
 	if changed := o.changed(l.manager.opts.Now); changed != nil {
 		return nil, changed
 	}
-	return answer, l.explain(o, err)
+	return answer, explain(l.name, o.path, err)
+}
+
+// environment is what a plugin gets of the parent's.
+func (m *Manager) environment(o *opened) []string {
+	return withhold(m.opts.Environ, m.opts.Withhold, o.withheld)
 }
 
 // explain says what is wrong with an executable that the system does not start.
-func (l *launcher) explain(o *opened, err error) error {
+func explain(name, path string, err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOEXEC):
-		return &ExecutableError{Name: l.name, Path: o.path, Reason: fmt.Sprintf("is not an executable for %s/%s", runtime.GOOS, runtime.GOARCH)}
+		return &ExecutableError{Name: name, Path: path, Reason: fmt.Sprintf("is not an executable for %s/%s", runtime.GOOS, runtime.GOARCH)}
 	case errors.Is(err, fs.ErrNotExist):
-		return &ExecutableError{Name: l.name, Path: o.path, Reason: "needs an interpreter that is not there"}
+		return &ExecutableError{Name: name, Path: path, Reason: "needs an interpreter that is not there"}
 	}
 	return err
 }

@@ -222,9 +222,13 @@ func (m *Manager) client(ctx context.Context, name string, timeout time.Duration
 	return m.newClient(name, timeout, terminal, open), nil
 }
 
-// newClient stacks what a call goes through: log, retries, launch.
+// newClient returns a client that launches the plugin for each call.
 func (m *Manager) newClient(name string, timeout time.Duration, terminal *os.File, open opener) *protocol.Client {
-	var transport protocol.Transport = &launcher{manager: m, name: name, timeout: timeout, terminal: terminal, open: open}
+	return m.layers(name, timeout, &launcher{manager: m, name: name, timeout: timeout, terminal: terminal, open: open})
+}
+
+// layers stacks what a call goes through: log, retries, transport.
+func (m *Manager) layers(name string, timeout time.Duration, transport protocol.Transport) *protocol.Client {
 	transport = &retrier{next: transport, timeout: timeout}
 	transport = &callLogger{next: transport, plugin: name, logger: m.opts.Logger}
 	return protocol.NewClient(name, transport)

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/session"
 	"github.com/signet-project/signet/protocol/signer"
 )
 
@@ -49,16 +50,28 @@ func runIfPlugin(funcs map[string]Func) {
 		start(path, Fork(args[2]), args[1], false)
 		os.Exit(0)
 	}
+	if args[0] == session.Argument && script.Session != nil {
+		serveSession(script, path, funcs)
+	}
 	run := run{script: script, path: path, command: protocol.Command(args[0]), funcs: funcs}
 	run.reply = script.reply(run.command)
 	os.Exit(run.do())
 }
 
 func (s Script) reply(command protocol.Command) Reply {
-	if reply, ok := s.Replies[command]; ok || s.Any == nil {
+	reply, ok := s.Replies[command]
+	if !ok && s.Any != nil {
+		reply = *s.Any
+	}
+	if reply.Once == "" {
 		return reply
 	}
-	return *s.Any
+	file, err := os.OpenFile(reply.Once, os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return Reply{}
+	}
+	file.Close()
+	return reply
 }
 
 // run is one invocation.
@@ -79,7 +92,7 @@ func (r run) do() int {
 	if r.reply.CloseStdin {
 		os.Stdin.Close()
 	}
-	r.record(request)
+	r.record(request, Record{})
 	if r.reply.IgnoreTerm {
 		signal.Ignore(syscall.SIGTERM, os.Interrupt)
 	}
@@ -106,11 +119,15 @@ func (r run) do() int {
 		time.Sleep(time.Minute)
 	}
 	if r.reply.Kill {
-		self, _ := os.FindProcess(os.Getpid())
-		self.Kill()
-		time.Sleep(time.Minute)
+		killSelf()
 	}
 	return status
+}
+
+func killSelf() {
+	self, _ := os.FindProcess(os.Getpid())
+	self.Kill()
+	time.Sleep(time.Minute)
 }
 
 // answer makes what goes to stdout, or the error for stderr.
@@ -157,16 +174,20 @@ func (r run) good(request []byte) ([]byte, error) {
 		}
 		return f(r.command, request)
 	}
+	plugin := protocol.Plugin(wellBehaved{r.script, r.path})
+	if r.reply.Panic != "" {
+		plugin = panicking(r.reply.Panic)
+	}
 	var out bytes.Buffer
-	err := protocol.Handle(context.Background(), wellBehaved{r.script, r.path}, string(r.command), bytes.NewReader(request), &out)
+	err := protocol.Handle(context.Background(), plugin, string(r.command), bytes.NewReader(request), &out)
 	return out.Bytes(), err
 }
 
-func (r run) record(request []byte) {
+func (r run) record(request []byte, record Record) {
 	if r.script.Record == "" {
 		return
 	}
-	record := Record{Command: r.command, Env: os.Environ()}
+	record.Command, record.Env, record.Pid = r.command, os.Environ(), os.Getpid()
 	if len(os.Args) > 2 {
 		record.Args = os.Args[2:]
 	}
@@ -253,13 +274,17 @@ type wellBehaved struct {
 }
 
 func (p wellBehaved) GetMetadata(context.Context, *protocol.GetMetadataRequest) (*protocol.Metadata, error) {
-	return &protocol.Metadata{
+	metadata := &protocol.Metadata{
 		Name:         cmp.Or(p.script.Name, pluginName(p.path)),
 		Description:  "scripted plugin for tests",
 		Version:      cmp.Or(p.script.Version, "1.0.0"),
 		URL:          "https://example.com/testplugin",
 		Capabilities: p.script.capabilities(),
-	}, nil
+	}
+	if p.script.Session != nil {
+		metadata.Transports = []string{"stdio", session.Name}
+	}
+	return metadata, nil
 }
 
 func (s Script) capabilities() []protocol.Capability {
@@ -316,4 +341,19 @@ func (p wellBehaved) signer() *signer.Plugin {
 		}
 		return signer.FromSigner(key.(crypto.Signer)), nil
 	}})
+}
+
+// panicking is a plugin that panics with its text.
+type panicking string
+
+func (p panicking) GetMetadata(context.Context, *protocol.GetMetadataRequest) (*protocol.Metadata, error) {
+	panic(string(p))
+}
+
+func (p panicking) DescribeKey(context.Context, *protocol.DescribeKeyRequest) (*protocol.DescribeKeyResponse, error) {
+	panic(string(p))
+}
+
+func (p panicking) GenerateSignature(context.Context, *protocol.GenerateSignatureRequest) (*protocol.GenerateSignatureResponse, error) {
+	panic(string(p))
 }

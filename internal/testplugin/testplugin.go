@@ -65,11 +65,38 @@ type Script struct {
 	Replies map[protocol.Command]Reply `json:"replies,omitempty"`
 	// Any changes what happens at all commands not in Replies.
 	Any *Reply `json:"any,omitempty"`
+	// Session offers sessions; nil offers stdio alone.
+	Session *Session `json:"session,omitempty"`
+}
+
+// Session says what happens when the plugin is started for a session. The zero
+// one serves it. In a session the streams of a Reply (Stderr, Before, After and
+// the floods) are written to as the call comes, Hang ends with the call's context
+// and Exit ends the process.
+type Session struct {
+	// Stderr and Before are written to stderr and stdout ahead of all else.
+	Stderr string `json:"stderr,omitempty"`
+	Before string `json:"before,omitempty"`
+	// Line is written to stdout in place of the handshake; "{socket}" in it stands
+	// for the path of a socket where nobody speaks.
+	Line string `json:"line,omitempty"`
+	// Silent says nothing; Exit ends the process with that status instead.
+	Silent bool `json:"silent,omitempty"`
+	Exit   int  `json:"exit,omitempty"`
+	// Deaf: neither the end of stdin nor SIGTERM ends the process.
+	Deaf bool `json:"deaf,omitempty"`
+	// Noise prints to stdout and stderr all the time, from before the handshake on.
+	Noise bool `json:"noise,omitempty"`
+	// Fork starts a process as in Reply.
+	Fork Fork `json:"fork,omitempty"`
 }
 
 // Reply says what happens at a command. Things happen in the order of the
 // fields; the zero Reply is the good answer.
 type Reply struct {
+	// Once, if not empty, is a file that the first such reply makes: with it there
+	// already, the answer is the good one.
+	Once string `json:"once,omitempty"`
 	// IgnoreStdin leaves the request unread (then there is no good answer, and
 	// Record holds no request); CloseStdin closes it besides.
 	IgnoreStdin bool `json:"ignoreStdin,omitempty"`
@@ -106,6 +133,8 @@ type Reply struct {
 	Hang bool `json:"hang,omitempty"`
 	// Kill ends the process by SIGKILL (on Windows with exit status 1).
 	Kill bool `json:"kill,omitempty"`
+	// Panic is what the plugin panics with, in place of the answer.
+	Panic string `json:"panic,omitempty"`
 	// Exit is the exit status.
 	Exit int `json:"exit,omitempty"`
 }
@@ -129,9 +158,15 @@ const (
 // *protocol.Error goes to the host as such.
 type Func func(command protocol.Command, request []byte) ([]byte, error)
 
-// Record is what a test plugin was asked in one invocation.
+// Record is what a test plugin was asked in one call.
 type Record struct {
 	Command protocol.Command `json:"command"`
+	// Pid is the process's, Session tells whether it was started for a session.
+	Pid     int  `json:"pid"`
+	Session bool `json:"session,omitempty"`
+	// Cancelled marks a line of its own: the context of such a call, which hangs,
+	// was cancelled.
+	Cancelled bool `json:"cancelled,omitempty"`
 	// Args are the arguments after the command.
 	Args    []string        `json:"args,omitempty"`
 	Request json.RawMessage `json:"request,omitempty"`

@@ -111,7 +111,7 @@ func (t *Transport) Call(ctx context.Context, command protocol.Command, request 
 	switch {
 	case x.Stopped != nil:
 		return nil, x.Stopped
-	case interrupted(x.State) && t.Terminal != nil:
+	case process.Interrupted(x.State) && t.Terminal != nil:
 		return nil, ErrInterrupted
 	case x.State.Success():
 		return x.Stdout, nil
@@ -194,7 +194,7 @@ func (t *Transport) command(args []string) *exec.Cmd {
 		Args: slices.Concat([]string{t.Path}, t.Args, args),
 		Env:  t.Env,
 	}
-	runFile(cmd, t.File)
+	process.RunFile(cmd, t.File)
 	return cmd
 }
 

@@ -92,3 +92,8 @@ type terminal struct{}
 func handOver(context.Context, *os.File) (*terminal, error) { return nil, nil }
 
 func (*terminal) takeBack() {}
+
+// Lend does nothing: whatever runs in the console can use it.
+func (p *Process) Lend(context.Context, *os.File) (giveBack func(), err error) {
+	return func() {}, nil
+}

@@ -52,6 +52,26 @@ func (t *terminal) attach(attr *syscall.SysProcAttr) {
 	}
 }
 
+// Lend gives tty to the process's group while it runs, for a time that ends with
+// giveBack; the rules are those of Start.
+func (p *Process) Lend(ctx context.Context, tty *os.File) (giveBack func(), err error) {
+	t, err := handOver(ctx, tty)
+	if err != nil {
+		return nil, err
+	}
+	p.unlessEnded(func() { t.give(p.cmd.Process.Pid) })
+	return t.takeBack, nil
+}
+
+// give makes a running group the foreground, and lets it go on if it was stopped
+// for having used the terminal without.
+func (t *terminal) give(group int) {
+	if t != nil {
+		unix.IoctlSetPointerInt(t.fd, unix.TIOCSPGRP, group)
+		unix.Kill(-group, unix.SIGCONT)
+	}
+}
+
 // takeBack makes our group the foreground again and undoes what the process
 // did to the terminal, such as switching echo off.
 func (t *terminal) takeBack() {

@@ -1,13 +1,13 @@
-package stdio
+package process
 
 import (
 	"os"
 	"os/exec"
 )
 
-// runFile makes cmd execute an open file instead of a path. The descriptor goes
+// RunFile makes cmd execute an open file instead of a path. The descriptor goes
 // to the child as well, as 3, so that the interpreter of a script can open it.
-func runFile(cmd *exec.Cmd, file *os.File) {
+func RunFile(cmd *exec.Cmd, file *os.File) {
 	if file != nil {
 		cmd.ExtraFiles = []*os.File{file}
 		cmd.Path = "/proc/self/fd/3"

@@ -1,14 +1,14 @@
 //go:build unix
 
-package stdio
+package process
 
 import (
 	"os"
 	"syscall"
 )
 
-// interrupted tells whether Ctrl-C ended the process.
-func interrupted(state *os.ProcessState) bool {
+// Interrupted tells whether Ctrl-C ended the process.
+func Interrupted(state *os.ProcessState) bool {
 	status, ok := state.Sys().(syscall.WaitStatus)
 	return ok && status.Signaled() && status.Signal() == syscall.SIGINT
 }

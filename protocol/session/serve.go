@@ -1,0 +1,148 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	"github.com/signet-project/signet/protocol"
+)
+
+// lastCalls is how long a plugin waits, once its session has ended, for calls
+// still running to notice that they are cancelled, and then for it to be closed.
+const lastCalls = time.Second
+
+// Serve runs p as a plugin process and ends the process. It is the whole main
+// function of a plugin: in place of protocol.Serve, whose rules hold, it offers
+// sessions besides and says so in the metadata.
+//
+// In a session the methods of p are called concurrently, and what p keeps from
+// one call to the next saves time. The context of a call is cancelled when the
+// host gives up on it. A panic answers its call with an error and leaves the
+// others alone. The session ends with stdin, which the host holds open, or by
+// SIGINT or SIGTERM; the contexts of running calls are cancelled then, and a p
+// that is an [io.Closer] is closed.
+func Serve(p protocol.Plugin) {
+	p = protocol.WithTransports(p, stdioName, Name)
+	if len(os.Args) != 2 || os.Args[1] != Argument {
+		protocol.Serve(p)
+	}
+	protocol.ServeBy(p, func(ctx context.Context, stdout io.Writer) int {
+		status := Run(ctx, inProcess{p}, os.Stdin, stdout, os.Stderr, os.Getenv)
+		time.AfterFunc(lastCalls, func() { os.Exit(status) }) // however long Close takes
+		return status
+	})
+}
+
+// inProcess is a plugin as a transport.
+type inProcess struct{ plugin protocol.Plugin }
+
+func (p inProcess) Call(ctx context.Context, command protocol.Command, request []byte) ([]byte, error) {
+	var answer bytes.Buffer
+	if err := protocol.Handle(ctx, p.plugin, string(command), bytes.NewReader(request), &answer); err != nil {
+		return nil, err
+	}
+	return answer.Bytes(), nil
+}
+
+// Run serves a session with everything passed in, but for the directory of the
+// socket, which go-plugin reads from the environment: each call of the host is
+// made to t, until stdin or ctx ends. It returns the exit status: 1 when there
+// was no session, with the reason as an error of the contract on stderr. Nobody
+// else may write to stdout.
+func Run(ctx context.Context, t protocol.Transport, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
+	if err := serve(ctx, t, stdin, stdout, getenv); err != nil {
+		data, _ := json.Marshal(protocol.AsError(err)) // a struct of strings
+		stderr.Write(append(data, '\n'))
+		return 1
+	}
+	return 0
+}
+
+func serve(ctx context.Context, t protocol.Transport, stdin io.Reader, stdout io.Writer, getenv func(string) string) error {
+	if getenv(handshake.MagicCookieKey) != handshake.MagicCookieValue {
+		return protocol.Errorf(protocol.CodeValidation, "%q is an argument for hosts: a session cannot be started by hand", Argument)
+	}
+	id, err := newIdentity(getenv(clientCertificate))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		io.Copy(io.Discard, stdin)
+		cancel()
+	}()
+	a := &server{transport: t}
+	var problems bytes.Buffer
+	address, closed := make(chan *goplugin.ReattachConfig, 1), make(chan struct{})
+	// What go-plugin calls its test mode serves without taking over the process:
+	// streams and signals stay as they are, it ends with a context, and the
+	// address comes back, so that the line for the host can go to a stdout that
+	// nobody else writes to.
+	go goplugin.Serve(&goplugin.ServeConfig{
+		HandshakeConfig: handshake,
+		Plugins:         plugins(a),
+		TLSProvider:     id.config,
+		Logger:          hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: &problems, DisableTime: true}),
+		GRPCServer:      newServer,
+		Test:            &goplugin.ServeTestConfig{Context: ctx, ReattachConfigCh: address, CloseCh: closed},
+	})
+	select {
+	case at := <-address:
+		_, err = fmt.Fprintf(stdout, handshakeFormat, at.Addr.Network(), at.Addr, base64.RawStdEncoding.EncodeToString(id.certificate))
+		if err != nil {
+			cancel()
+		}
+	case <-closed:
+		err = fmt.Errorf("no session could be opened: %s", bytes.TrimSpace(problems.Bytes()))
+	}
+	<-closed
+	a.wait(lastCalls)
+	return err
+}
+
+func newServer(options []grpc.ServerOption) *grpc.Server {
+	const limit = protocol.MaxMessageSize + messageOverhead
+	return grpc.NewServer(append(options, grpc.MaxRecvMsgSize(limit), grpc.MaxSendMsgSize(limit))...)
+}
+
+// server answers the calls of a session.
+type server struct {
+	transport protocol.Transport
+	running   sync.WaitGroup
+}
+
+func (s *server) answer(ctx context.Context, q *request) (r *response) {
+	s.running.Add(1)
+	defer s.running.Done()
+	answer, err := s.transport.Call(ctx, protocol.Command(q.Command), q.Request)
+	if err != nil {
+		data, _ := json.Marshal(protocol.AsError(err)) // a struct of strings
+		return &response{Error: data}
+	}
+	return &response{Response: answer}
+}
+
+// wait waits for the calls to end, but not for ever.
+func (s *server) wait(patience time.Duration) {
+	done := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+	}
+}
