@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/signet-project/signet/host"
@@ -28,24 +29,37 @@ func (a *app) blobCommand() *cobra.Command {
 // maxSignatureFile bounds a signature file, in bytes.
 const maxSignatureFile = 32 << 20
 
+// blobSignView is the JSON of blob sign (spec/schemas/blob-sign.json).
+type blobSignView struct {
+	Blob          string             `json:"blob"`
+	SignatureFile string             `json:"signatureFile"`
+	Format        string             `json:"signatureEnvelopeType"`
+	Signed        ocispec.Descriptor `json:"signedArtifact"`
+}
+
 func (a *app) blobSignCommand() *cobra.Command {
 	var force bool
-	var mediaType, directory string
+	var mediaType, directory, output string
 	cmd := &cobra.Command{
 		Use:   "sign [flags] <blob_path>",
 		Short: "Produce a detached signature for a given file",
 		Example: a.examples(
 			"Sign a file; the signature is written beside it", "blob sign --key build ./release.tar.gz",
 			"Write the signature elsewhere", "blob sign --signature-directory ./signatures ./release.tar.gz",
+			"Get digest and signature file as JSON", "blob sign --force --output json ./release.tar.gz",
 		),
 		Args: a.argument("file path to the blob artifact", "blob sign"),
 	}
 	signing := a.signerFlags(cmd)
 	a.debugFlag(cmd)
+	a.outputFlag(cmd, &output, "text", "json")
 	cmd.Flags().BoolVar(&force, "force", false, "override the existing signature file, never prompt")
 	cmd.Flags().StringVar(&mediaType, "media-type", "application/octet-stream", "media type of the blob")
 	cmd.Flags().StringVar(&directory, "signature-directory", "", "directory where the blob signature needs to be placed (default: beside the blob)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkOutput(output, "text", "json"); err != nil {
+			return err
+		}
 		if err := checkMediaType(mediaType); err != nil {
 			return err
 		}
@@ -62,7 +76,7 @@ func (a *app) blobSignCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if confirmed, err := a.confirmSignature(path, force); err != nil || !confirmed {
+		if confirmed, err := a.confirmSignature(path, force, output); err != nil || !confirmed {
 			return err
 		}
 		signature, err := signer.SignBlob(cmd.Context(), blob, mediaType)
@@ -72,11 +86,23 @@ func (a *app) blobSignCommand() *cobra.Command {
 		if err := config.WriteFile(path, signature, 0o600); err != nil {
 			return fmt.Errorf("failed to write signature to file: %w", err)
 		}
+		if output == "json" {
+			return a.signedBlobJSON(args[0], path, signer.Format.MediaType(), signature)
+		}
 		a.printf("Successfully signed %s\n", args[0])
 		a.printf("Signature file written to %s\n", path)
 		return nil
 	}
 	return cmd
+}
+
+// signedBlobJSON prints the result of blob sign, as the signature itself has it.
+func (a *app) signedBlobJSON(blob, path, mediaType string, signature []byte) error {
+	view, err := viewSignature("", mediaType, signature)
+	if err != nil {
+		return err
+	}
+	return a.json(&blobSignView{Blob: blob, SignatureFile: path, Format: mediaType, Signed: view.SignedArtifact})
 }
 
 // openBlob opens a regular file for reading.
@@ -91,14 +117,18 @@ func openBlob(path string) (*os.File, error) {
 	return os.Open(path)
 }
 
-// confirmSignature asks before a signature file is replaced (BLOB-05).
-func (a *app) confirmSignature(path string, force bool) (bool, error) {
+// confirmSignature asks before a signature file is replaced (BLOB-05). A question
+// has no place in JSON.
+func (a *app) confirmSignature(path string, force bool, output string) (bool, error) {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
 	if force {
 		a.warnf("existing signature file will be overwritten")
 		return true, nil
+	}
+	if output == "json" {
+		return false, fmt.Errorf("signature file %s already exists: use --force to overwrite it", path)
 	}
 	return a.confirm("The signature file already exists, do you want to overwrite it?", false)
 }

@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -101,7 +103,19 @@ func (a *app) certAddCommand() *cobra.Command {
 	return cmd
 }
 
+// certListView is the JSON of certificate list (spec/schemas/certificate-list.json).
+type certListView struct {
+	Certificates []certFileView `json:"certificates"`
+}
+
+type certFileView struct {
+	Type  trust.StoreType `json:"type"`
+	Store string          `json:"store"`
+	File  string          `json:"file"`
+}
+
 func (a *app) certListCommand() *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
 		Use:     "list [flags]",
 		Aliases: []string{"ls"},
@@ -109,12 +123,17 @@ func (a *app) certListCommand() *cobra.Command {
 		Example: a.examples(
 			"List all certificates", "cert list",
 			"List those of one store", "cert list --type ca --store acme",
+			"List them as JSON", "cert list --output json",
 		),
 		Args: noArgs,
 	}
 	ref := a.storeFlags(cmd, false)
 	a.debugFlag(cmd)
+	a.outputFlag(cmd, &output, "table", "json")
 	cmd.RunE = func(*cobra.Command, []string) error {
+		if err := checkOutput(output, "table", "json"); err != nil {
+			return err
+		}
 		if ref.Type != "" {
 			if err := trust.CheckStore(trust.StoreRef{Type: ref.Type, Name: "any"}); err != nil {
 				return err
@@ -126,6 +145,13 @@ func (a *app) certListCommand() *cobra.Command {
 		entries, err := a.stores().List(*ref)
 		if err != nil {
 			return fmt.Errorf("failed to list the trust store: %w", err)
+		}
+		if output == "json" {
+			view := certListView{Certificates: []certFileView{}}
+			for _, entry := range entries {
+				view.Certificates = append(view.Certificates, certFileView{entry.Ref.Type, entry.Ref.Name, entry.File})
+			}
+			return a.json(view)
 		}
 		if len(entries) == 0 {
 			return nil
@@ -140,20 +166,47 @@ func (a *app) certListCommand() *cobra.Command {
 	return cmd
 }
 
+// certShowView is the JSON of certificate show (spec/schemas/certificate-show.json).
+type certShowView struct {
+	certFileView
+	Certificates []certDetailView `json:"certificates"`
+}
+
+type certDetailView struct {
+	Issuer      string    `json:"issuer"`
+	Subject     string    `json:"subject"`
+	Serial      string    `json:"serialNumber"`
+	ValidFrom   time.Time `json:"validFrom"`
+	ValidTo     time.Time `json:"validTo"`
+	IsCA        bool      `json:"isCA"`
+	Fingerprint string    `json:"SHA256Fingerprint"`
+}
+
 func (a *app) certShowCommand() *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
-		Use:     "show --type <type> --store <name> [flags] <cert_fileName>",
-		Short:   "Show certificate details in the trust store",
-		Example: a.examples("Show a certificate of a trust store", "cert show --type ca --store acme acme-root.crt"),
-		Args:    exactlyOne("missing certificate fileName", "show requires exactly one certificate file name"),
+		Use:   "show --type <type> --store <name> [flags] <cert_fileName>",
+		Short: "Show certificate details in the trust store",
+		Example: a.examples(
+			"Show a certificate of a trust store", "cert show --type ca --store acme acme-root.crt",
+			"Show it as JSON", "cert show --type ca --store acme --output json acme-root.crt",
+		),
+		Args: exactlyOne("missing certificate fileName", "show requires exactly one certificate file name"),
 	}
 	ref := a.storeFlags(cmd, true)
 	a.debugFlag(cmd)
+	a.outputFlag(cmd, &output, "text", "json")
 	cmd.ValidArgsFunction = a.certificateNames(ref)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if err := checkOutput(output, "text", "json"); err != nil {
+			return err
+		}
 		certs, err := a.stores().Show(*ref, args[0])
 		if err != nil {
 			return fmt.Errorf("failed to show details of certificate %s: %w", args[0], err)
+		}
+		if output == "json" {
+			return a.json(viewCertFile(certFileView{ref.Type, ref.Name, args[0]}, certs))
 		}
 		line := strings.Repeat("-", 80)
 		a.printf("Certificate details\n%s\n", line)
@@ -169,6 +222,18 @@ func (a *app) certShowCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+func viewCertFile(file certFileView, certs []*x509.Certificate) *certShowView {
+	view := &certShowView{certFileView: file}
+	for _, cert := range certs {
+		view.Certificates = append(view.Certificates, certDetailView{
+			Issuer: displayName(cert.RawIssuer), Subject: displayName(cert.RawSubject),
+			Serial: cert.SerialNumber.Text(16), ValidFrom: cert.NotBefore.UTC(), ValidTo: cert.NotAfter.UTC(),
+			IsCA: cert.IsCA, Fingerprint: pki.Fingerprint(cert),
+		})
+	}
+	return view
 }
 
 func (a *app) certDeleteCommand() *cobra.Command {

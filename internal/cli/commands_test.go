@@ -97,6 +97,8 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"kinds": plain(scriptKinds),
 	// webserver: serves the files of the script by TLS, at $WEB; web-ca.pem.
 	"webserver": plain(scriptWebServer),
+	// schema NAME FILE: the file is one JSON document by spec/schemas/NAME.json.
+	"schema": plain(scriptSchema),
 	// checksum FILE: sets SHA256.
 	"checksum": plain(scriptChecksum),
 	// chomp FILE: takes the line feed from its end.

@@ -1,6 +1,10 @@
 package cli
 
 import (
+	"cmp"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,29 +16,29 @@ import (
 var commandRows = []struct{ row, command, flags string }{
 	{"CLI-05", "sign", "force-referrers-tag debug expiry id key oci-layout plugin plugin-config signature-format timestamp-root-cert timestamp-url user-metadata username password insecure-registry"},
 	{"CLI-13", "verify", "debug max-signatures oci-layout scope plugin-config user-metadata username password insecure-registry"},
-	{"CLI-19", "list", "debug max-signatures oci-layout username password insecure-registry"},
+	{"CLI-19", "list", "output debug max-signatures oci-layout username password insecure-registry"},
 	{"CLI-22", "inspect", "output max-signatures debug username password insecure-registry"},
 	{"CLI-28", "policy import", "force"},
 	{"CLI-30", "policy show", ""},
 	{"CLI-31", "key add", "plugin id default plugin-config debug"},
 	{"CLI-32", "key update", "default debug"},
-	{"CLI-33", "key list", ""},
+	{"CLI-33", "key list", "debug output"},
 	{"CLI-34", "key delete", "debug"},
 	{"KEY-15", "key describe", "debug output"},
 	{"CLI-35", "cert add", "type store"},
-	{"CLI-38", "cert list", "type store debug"},
-	{"CLI-39", "cert show", "type store debug"},
+	{"CLI-38", "cert list", "type store debug output"},
+	{"CLI-39", "cert show", "type store debug output"},
 	{"CLI-40", "cert delete", "type store all yes"},
 	{"CLI-42", "cert generate-test", "bits default"},
 	{"CLI-44", "cert cleanup-test", "yes"},
 	{"CLI-45", "login", "username password password-stdin insecure-registry debug"},
 	{"CLI-46", "logout", "debug"},
-	{"CLI-47", "version", ""},
+	{"CLI-47", "version", "output"},
 	{"CLI-51", "plugin install", "file url sha256sum force debug"},
 	{"CLI-51", "plugin list", "debug"},
 	{"CLI-51", "plugin uninstall", "yes debug"},
-	{"BLOB-01", "blob sign", "force media-type signature-directory debug expiry id key plugin plugin-config signature-format timestamp-root-cert timestamp-url user-metadata"},
-	{"BLOB-07", "blob verify", "signature media-type plugin-config policy-name user-metadata debug"},
+	{"BLOB-01", "blob sign", "output force media-type signature-directory debug expiry id key plugin plugin-config signature-format timestamp-root-cert timestamp-url user-metadata"},
+	{"BLOB-07", "blob verify", "output signature media-type plugin-config policy-name user-metadata debug"},
 	{"BLOB-14", "blob inspect", "output debug"},
 	{"BLOB-15", "blob policy init", "name trust-store trusted-identity global force"},
 	{"BLOB-17", "blob policy import", "force"},
@@ -102,6 +106,34 @@ func TestHelp(t *testing.T) {
 				t.Error(cmd.CommandPath(), cmd.Example, cmd.Long)
 			}
 		})
+	})
+}
+
+// wordless are the commands that have no result but a line of text, or whose
+// result is a file as it is.
+var wordless = []string{
+	"key add", "key update", "key delete", "certificate add", "certificate delete", "certificate generate-test", "certificate cleanup-test",
+	"policy import", "policy show", "blob policy init", "blob policy import", "blob policy show",
+	"plugin install", "plugin uninstall", "login", "logout",
+}
+
+// TestJSON wants JSON of each command that has a result, and a schema for it: named
+// after the command, or as said here.
+func TestJSON(t *testing.T) {
+	named := map[string]string{"verify": "verify-output", "blob verify": "verify-output"}
+	leaves(newApp(Env{Args: []string{"signet"}}).rootCommand(), func(cmd *cobra.Command) {
+		path := strings.TrimPrefix(cmd.CommandPath(), "signet ")
+		if slices.Contains(wordless, path) || path == "sign" || path == "plugin list" { // the last two are being made
+			return
+		}
+		flag := cmd.Flags().Lookup("output")
+		if flag == nil || !strings.Contains(flag.Usage, `"json"`) {
+			t.Errorf("%s has no --output json", path)
+		}
+		schema := cmp.Or(named[path], strings.ReplaceAll(path, " ", "-"))
+		if _, err := os.Stat(filepath.Join(schemaDir, schema+".json")); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
 	})
 }
 

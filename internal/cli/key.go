@@ -139,17 +139,33 @@ func completeArgs(values func() []string) cobra.CompletionFunc {
 	}
 }
 
+// keyListView is the JSON of key list (spec/schemas/key-list.json).
+type keyListView struct {
+	Default string       `json:"default,omitempty"`
+	Keys    []config.Key `json:"keys"`
+}
+
 func (a *app) keyListCommand() *cobra.Command {
+	var output string
 	cmd := &cobra.Command{
 		Use:     "list [flags]",
 		Aliases: []string{"ls"},
 		Short:   "List keys used for signing",
-		Example: a.examples("List the keys; the default one has a *", "key list"),
-		Args:    noArgs,
+		Example: a.examples(
+			"List the keys; the default one has a *", "key list",
+			"List them as JSON", "key list --output json",
+		),
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if err := checkOutput(output, "table", "json"); err != nil {
+				return err
+			}
 			keys, err := a.signingKeys().Load()
 			if err != nil {
 				return err
+			}
+			if output == "json" {
+				return a.json(&keyListView{keys.Default, append([]config.Key{}, keys.Keys...)})
 			}
 			var rows [][]string
 			for _, key := range keys.Keys {
@@ -164,6 +180,7 @@ func (a *app) keyListCommand() *cobra.Command {
 		},
 	}
 	a.debugFlag(cmd)
+	a.outputFlag(cmd, &output, "table", "json")
 	return cmd
 }
 

@@ -54,7 +54,7 @@ that holds the key.`,
 	return cmd
 }
 
-// keyView is a key in the output of describe.
+// keyView is the JSON of key describe (spec/schemas/key-describe.json).
 type keyView struct {
 	config.Key
 	Default bool             `json:"default"`

@@ -25,6 +25,7 @@ import (
 
 func (a *app) listCommand() *cobra.Command {
 	var layout bool
+	var output string
 	var maxSignatures int
 	cmd := &cobra.Command{
 		Use:     "list [flags] <reference>",
@@ -33,17 +34,25 @@ func (a *app) listCommand() *cobra.Command {
 		Example: a.examples(
 			"List the signatures of an artifact", "list registry.example.com/app@sha256:<digest>",
 			"List the signatures of an artifact in an OCI layout", "list --oci-layout ./layout@sha256:<digest>",
+			"List them as JSON, with size and annotations", "list --output json registry.example.com/app@sha256:<digest>",
 		),
 		Args: a.argument("reference to the artifact", "list"),
 	}
 	registry := a.registryFlags(cmd)
 	a.debugFlag(cmd)
+	a.outputFlag(cmd, &output, "tree", "json")
 	cmd.Flags().BoolVar(&layout, "oci-layout", false, "list signatures stored in OCI image layout")
 	cmd.Flags().IntVar(&maxSignatures, "max-signatures", host.DefaultMaxSignatures, "maximum number of signatures to evaluate or examine")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkOutput(output, "tree", "json"); err != nil {
+			return err
+		}
 		found, err := a.examine(cmd.Context(), "list", registry, args[0], layout, maxSignatures)
 		if err != nil {
 			return err
+		}
+		if output == "json" {
+			return a.json(viewList(found))
 		}
 		if len(found.signatures) == 0 {
 			a.printf("%s has no associated signatures\n", found.reference)
@@ -59,6 +68,32 @@ func (a *app) listCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// listView is the JSON of list (spec/schemas/list.json).
+type listView struct {
+	Reference  string             `json:"reference"`
+	Artifact   ocispec.Descriptor `json:"artifact"`
+	Signatures []listedView       `json:"signatures"`
+	// LimitExceeded tells that there are more than --max-signatures.
+	LimitExceeded bool `json:"limitExceeded"`
+}
+
+type listedView struct {
+	Digest      string            `json:"digest"`
+	Size        int64             `json:"size"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+func viewList(found *signatures) *listView {
+	view := &listView{
+		Reference: found.reference, LimitExceeded: found.exceeded, Signatures: []listedView{},
+		Artifact: ocispec.Descriptor{MediaType: found.artifact.MediaType, Digest: found.artifact.Digest, Size: found.artifact.Size},
+	}
+	for _, desc := range found.signatures {
+		view.Signatures = append(view.Signatures, listedView{desc.Digest.String(), desc.Size, desc.Annotations})
+	}
+	return view
 }
 
 // signatures is what was found beside an artifact.
@@ -158,9 +193,11 @@ func (a *app) inspect(ctx context.Context, found *signatures, output string, lim
 	}
 	switch {
 	case output == "json":
-		err := a.json(map[string]any{"mediaType": found.artifact.MediaType, "signatures": shown})
-		if err != nil {
+		if err := a.json(&inspectView{found.artifact.MediaType, shown}); err != nil {
 			return err
+		}
+		if found.exceeded { // on standard output it would not be JSON any more
+			a.warnf("exceeded configured limit of max signatures %d to examine", limit)
 		}
 	case len(found.signatures) == 0:
 		a.printf("%s has no associated signature\n", found.reference)
@@ -172,8 +209,8 @@ func (a *app) inspect(ctx context.Context, found *signatures, output string, lim
 			view.addTo(list.add(view.Digest))
 		}
 		root.print(a.Stdout)
+		found.warnLimit(a, limit)
 	}
-	found.warnLimit(a, limit)
 	if skipped {
 		return errors.New("at least one signature was skipped and not displayed")
 	}
@@ -187,7 +224,14 @@ func (a *app) json(value any) error {
 	return encoder.Encode(value)
 }
 
-// signatureView is what inspect shows of a signature (CLI-25).
+// inspectView is the JSON of inspect (CLI-25, spec/schemas/inspect.json).
+type inspectView struct {
+	MediaType  string           `json:"mediaType"`
+	Signatures []*signatureView `json:"signatures"`
+}
+
+// signatureView is what inspect shows of a signature (CLI-25); alone it is the
+// JSON of blob inspect (spec/schemas/blob-inspect.json).
 type signatureView struct {
 	Digest                string             `json:"digest,omitempty"`
 	SignatureAlgorithm    string             `json:"signatureAlgorithm"`

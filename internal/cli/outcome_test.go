@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/signet-project/signet/host"
@@ -24,21 +26,38 @@ import (
 // conforms holds a value, as JSON, against a schema of spec/schemas.
 func conforms(t *testing.T, schema string, value any) {
 	t.Helper()
-	compiled, err := jsonschema.NewCompiler().Compile(filepath.Join("..", "..", "spec", "schemas", schema))
-	if err != nil {
-		t.Fatal(err)
-	}
 	data, err := json.Marshal(value)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := validate(schema, data); err != nil {
+		t.Error(err)
+	}
+}
+
+// schemaDir is where the schemas are; scripts run elsewhere.
+var schemaDir, _ = filepath.Abs(filepath.Join("..", "..", "spec", "schemas"))
+
+// validate holds one JSON document against a schema of spec/schemas.
+func validate(schema string, data []byte) error {
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	compiled, err := compiler.Compile(filepath.Join(schemaDir, schema))
+	if err != nil {
+		return err
+	}
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	if err := compiled.Validate(document); err != nil {
-		t.Errorf("%s: %v\n%s", schema, err, data)
+		return fmt.Errorf("%s: %v\n%s", schema, err, data)
 	}
+	return nil
+}
+
+func scriptSchema(ts *testscript.TestScript, args []string) error {
+	return validate(args[0]+".json", []byte(ts.ReadFile(args[1])))
 }
 
 // fullOutcome has something to say about everything.
