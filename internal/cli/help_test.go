@@ -112,7 +112,7 @@ func TestHelp(t *testing.T) {
 // wordless are the commands that have no result but a line of text, or whose
 // result is a file as it is.
 var wordless = []string{
-	"key add", "key update", "key delete", "certificate add", "certificate delete", "certificate generate-test", "certificate cleanup-test",
+	"key add", "key update", "key delete", "key csr", "key export-public", "certificate add", "certificate delete", "certificate generate-test", "certificate cleanup-test",
 	"policy import", "policy show", "blob policy init", "blob policy import", "blob policy show",
 	"plugin install", "plugin uninstall", "login", "logout",
 }
