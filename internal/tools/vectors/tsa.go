@@ -56,8 +56,8 @@ var countersigned = []scenario{
 	{"VER-19", "accuracy reaches before the leaf", notAuthentic, both, stampedLeaf(validity(stampTime.Add(-time.Second), notAfter), accuracy(2))},
 	{"VER-19", "accuracy just within the leaf", valid, both, stampedLeaf(validity(stampTime.Add(-time.Second), stampTime.Add(time.Second)), accuracy(1))},
 	{"TSA-15", "accuracy of a second under the baseline policy", notAuthentic, both, stampedLeaf(validity(notBefore, stampTime), func(o *testtsa.Options) { o.Policy = testtsa.OIDBaselinePolicy })},
-	{"TSA-15", "stated accuracy under the baseline policy", valid, both, stampedLeaf(validity(notBefore, stampTime), func(o *testtsa.Options) {
-		o.Policy, o.Accuracy = testtsa.OIDBaselinePolicy, &testtsa.Accuracy{}
+	{"TSA-15", "stated accuracy under the baseline policy", valid, both, stampedLeaf(validity(notBefore, stampTime.Add(time.Second)), func(o *testtsa.Options) {
+		o.Policy, o.GenTime, o.Accuracy = testtsa.OIDBaselinePolicy, stampTime.Add(time.Second/2), &testtsa.Accuracy{Millis: 100}
 	})},
 	{"TSA-17", "countersignature of another signature", notAuthentic, both, func(s *scene) {
 		stamped(nil)(s)
