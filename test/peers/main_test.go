@@ -14,11 +14,14 @@ import (
 	"testing"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/signet-project/signet/internal/testplugin"
 )
 
-// TestMain is also the credential helper of the tests: a copy of this program
-// under its name behaves as one.
+// TestMain is also the credential helper of the tests and their plugins: a copy of
+// this program under such a name behaves as one.
 func TestMain(m *testing.M) {
+	testplugin.Become(map[string]testplugin.Func{makesEnvelopes: makeEnvelope})
 	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == helperBinary {
 		os.Exit(helperMain(os.Args[1:], os.Stdin, os.Stdout))
 	}

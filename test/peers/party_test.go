@@ -21,6 +21,7 @@ import (
 	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/config"
 	"github.com/signet-project/signet/host/envelope"
+	hostplugin "github.com/signet-project/signet/host/plugin"
 	"github.com/signet-project/signet/host/trust"
 	"github.com/signet-project/signet/internal/testpki"
 	"github.com/signet-project/signet/protocol"
@@ -93,6 +94,9 @@ func newConfig(t testing.TB, root *testpki.Entity, stores ...string) string {
 type library struct {
 	config string
 	now    func() time.Time
+	// plugins is the directory of the plugins that signatures may name.
+	plugins    string
+	revocation host.RevocationChecker
 }
 
 func (l library) sign(t testing.TB, at *place, s signing) error {
@@ -106,21 +110,8 @@ func (l library) sign(t testing.TB, at *place, s signing) error {
 }
 
 func (l library) verify(t testing.TB, at *place, metadata map[string]string) (*report, error) {
-	verifier := &host.Verifier{
-		Policies: trust.FilePolicies{Dir: l.config},
-		Stores:   trust.NewDirStore(filepath.Join(l.config, "truststore"), nil),
-		Now:      l.now,
-	}
-	outcome, err := verifier.VerifyArtifact(t.Context(), at.ours, host.ArtifactRequest{
-		Reference: at.artifact.Digest.String(), Name: at.scope, Scope: at.scope,
-		MaxSignatures: host.DefaultMaxSignatures, UserMetadata: metadata,
-	})
+	outcome, err := l.outcome(t, at, metadata)
 	if err != nil {
-		if outcome != nil {
-			for _, s := range outcome.Signatures {
-				err = fmt.Errorf("%w; %v", err, s.Err)
-			}
-		}
 		return nil, err
 	}
 	for _, check := range []trust.Check{trust.CheckIntegrity, trust.CheckAuthenticity, trust.CheckAuthenticTimestamp, trust.CheckExpiry, trust.CheckRevocation} {
@@ -130,6 +121,29 @@ func (l library) verify(t testing.TB, at *place, metadata map[string]string) (*r
 	}
 	env := outcome.Verified[0].Envelope
 	return &report{env.MediaType, string(env.Algorithm), outcome.Verified[0].UserMetadata(), lifetime(env.SigningTime, env.Expiry), string(env.Scheme)}, nil
+}
+
+// outcome verifies; the error says what is wrong with each signature.
+func (l library) outcome(t testing.TB, at *place, metadata map[string]string) (*host.Outcome, error) {
+	verifier := &host.Verifier{
+		Policies:   trust.FilePolicies{Dir: l.config},
+		Stores:     trust.NewDirStore(filepath.Join(l.config, "truststore"), nil),
+		Revocation: l.revocation,
+		Now:        l.now,
+	}
+	if l.plugins != "" {
+		verifier.Plugins = hostplugin.NewManager(l.plugins, hostplugin.Options{Environ: os.Environ()})
+	}
+	outcome, err := verifier.VerifyArtifact(t.Context(), at.ours, host.ArtifactRequest{
+		Reference: at.artifact.Digest.String(), Name: at.scope, Scope: at.scope,
+		MaxSignatures: host.DefaultMaxSignatures, UserMetadata: metadata,
+	})
+	if err != nil && outcome != nil {
+		for _, s := range outcome.Signatures {
+			err = fmt.Errorf("%w; %v", err, s.Err)
+		}
+	}
+	return outcome, err
 }
 
 // program is the signet binary.
