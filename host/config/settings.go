@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +40,22 @@ type Settings struct {
 	// OCSPTimeout and CRLTimeout bound each request; 0 means the default.
 	OCSPTimeout Duration `json:"ocspTimeout"`
 	CRLTimeout  Duration `json:"crlTimeout"`
+	// Registries says how hosts are spoken to by TLS; a host is written as in
+	// references, with its port.
+	Registries map[string]RegistrySettings `json:"registries"`
+
+	// Unknown names the members that have no meaning, sorted.
+	Unknown []string `json:"-"`
+}
+
+// RegistrySettings is what one host wants to see, or is recognised by. Paths may be
+// empty.
+type RegistrySettings struct {
+	// CAFile has certificate authorities that this host may chain to besides others.
+	CAFile string `json:"caFile"`
+	// CertFile and KeyFile are the client certificate, PEM with its chain, and its key.
+	CertFile string `json:"certFile"`
+	KeyFile  string `json:"keyFile"`
 }
 
 // Duration is a length of time, in JSON as a string like "1h30m".
@@ -87,11 +104,32 @@ func LoadSettings(dir string) (*Settings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("failed to load settings: %w", err)
 	}
-	if err := json.NewDecoder(bytes.NewReader(data)).Decode(settings); err != nil {
-		return nil, &MalformedSettingsError{path, err}
+	var members map[string]json.RawMessage
+	for _, into := range []any{settings, &members} {
+		if err := json.NewDecoder(bytes.NewReader(data)).Decode(into); err != nil {
+			return nil, &MalformedSettingsError{path, err}
+		}
 	}
+	settings.Unknown = unknownMembers(members)
 	settings.SignatureFormat = strings.ToLower(settings.SignatureFormat)
 	return settings, nil
+}
+
+// unknownMembers lists the members that neither Settings nor the registry client
+// reads, whose "auths" are in the same file.
+func unknownMembers(members map[string]json.RawMessage) []string {
+	known := []string{"auths"}
+	for field := range reflect.TypeFor[Settings]().Fields() {
+		known = append(known, field.Tag.Get("json"))
+	}
+	var unknown []string
+	for name := range members {
+		if !slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, name) }) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
 }
 
 // SettingsPath is the path of config.json in dir.

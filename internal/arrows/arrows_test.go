@@ -72,7 +72,7 @@ func allowed(from, to string) bool {
 		return in(to, "protocol")
 	case top == "plugins":
 		return in(to, "protocol", room)
-	case from == "host":
+	case from == "host", room == "host/doctor": // they put rooms together
 		return in(to, "host", "protocol")
 	case top == "host":
 		return in(to, "protocol", "host/pki", room)

@@ -174,7 +174,7 @@ Keys live in plugins or files, trust in policies and trust stores below
 		a.signCommand(), a.verifyCommand(), a.listCommand(), a.inspectCommand(),
 		a.keyCommand(), a.certCommand(), a.policyCommand(), a.pluginCommand(),
 		a.blobCommand(),
-		a.loginCommand(), a.logoutCommand(), a.versionCommand(),
+		a.loginCommand(), a.logoutCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	return root
 }

@@ -1,0 +1,153 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"crypto/tls"
+
+	"github.com/signet-project/signet/host/config"
+	"github.com/signet-project/signet/host/pki"
+)
+
+// settings reads config.json.
+func (e *examination) settings() {
+	path := config.SettingsPath(e.Dirs.Config)
+	settings, err := config.LoadSettings(e.Dirs.Config)
+	if err != nil {
+		e.add(Configuration, Broken, path, err.Error(), "mend the file; until then every command that needs a setting fails")
+		settings = &config.Settings{}
+	}
+	e.loaded = settings
+	before := len(e.findings)
+	for _, name := range settings.Unknown {
+		e.add(Configuration, Warning, path, fmt.Sprintf("member %q is not known and has no effect", name), "correct its spelling, or take it out")
+	}
+	if format := settings.SignatureFormat; format != "" && format != "jws" && format != "cose" {
+		e.add(Configuration, Broken, path, fmt.Sprintf("signatureFormat %q is not supported, so that signing fails", format), `write "jws" or "cose"`)
+	}
+	for _, host := range settings.InsecureRegistries {
+		e.add(Configuration, Note, path, fmt.Sprintf("registry %s is spoken to by plain HTTP: who is on the way can read and change what is exchanged", host), "take it out of insecureRegistries once the registry speaks TLS")
+	}
+	e.caFile(path, "caFile", settings.CAFile)
+	for host, registry := range settings.Registries {
+		e.caFile(path, "caFile of registry "+host, registry.CAFile)
+		e.clientCertificate(path, host, registry)
+	}
+	if err == nil && len(e.findings) == before {
+		message := "the settings are in order"
+		if _, err := os.Lstat(path); err != nil {
+			message = "there is no such file, and none is needed"
+		}
+		e.add(Configuration, OK, path, message, "")
+	}
+}
+
+// caFile checks a file of certificate authorities that a setting names.
+func (e *examination) caFile(path, setting, file string) {
+	if file == "" {
+		return
+	}
+	data, err := os.ReadFile(file)
+	if err == nil {
+		_, err = pki.ParseCertificates(data)
+	}
+	if err != nil {
+		e.add(Configuration, Broken, path, fmt.Sprintf("the %s %s cannot be used: %v", setting, file, err), "name a file with certificates in PEM or DER form, or take the setting out")
+	}
+}
+
+// clientCertificate checks the certificate that a registry is to recognise us by.
+func (e *examination) clientCertificate(path, host string, registry config.RegistrySettings) {
+	if registry.CertFile == "" && registry.KeyFile == "" {
+		return
+	}
+	pair, err := tls.LoadX509KeyPair(registry.CertFile, registry.KeyFile)
+	if err != nil {
+		e.add(Configuration, Broken, path, fmt.Sprintf("the client certificate for registry %s cannot be used: %v", host, err), "name the certificate with its chain as certFile and its private key as keyFile, both PEM")
+		return
+	}
+	now := e.Now()
+	switch cert := pair.Leaf; {
+	case now.After(cert.NotAfter) || now.Before(cert.NotBefore):
+		e.add(Configuration, Broken, registry.CertFile, fmt.Sprintf("the client certificate for registry %s is valid from %s to %s only", host, day(cert.NotBefore), day(cert.NotAfter)), "get a new one from whoever runs the registry")
+	case endsSoon(cert, now):
+		e.add(Configuration, Warning, registry.CertFile, fmt.Sprintf("the client certificate for registry %s expires on %s", host, day(cert.NotAfter)), "get a new one from whoever runs the registry before that day")
+	}
+	e.secret(Configuration, registry.KeyFile, "the key of the client certificate")
+}
+
+// files checks who may read and write what trust rests on. Access control lists
+// are not looked at, nor are modes where they mean nothing.
+func (e *examination) files() {
+	if runtime.GOOS == "windows" {
+		e.add(Files, Note, e.Dirs.Config, "permissions are not examined on Windows", "")
+		return
+	}
+	if _, err := os.Lstat(e.Dirs.Config); errors.Is(err, fs.ErrNotExist) {
+		e.add(Files, OK, e.Dirs.Config, "there is no configuration yet; it is made when something is configured", "")
+		return
+	}
+	before := len(e.findings)
+	looked := 0
+	err := filepath.WalkDir(e.Dirs.Config, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			e.add(Files, Warning, path, "it cannot be looked at: "+reason(err), "give yourself the right to read it")
+			return fs.SkipDir
+		}
+		if path == e.Dirs.Plugins() {
+			return fs.SkipDir // the plugins' own examination
+		}
+		looked++
+		e.writable(path, entry)
+		return nil
+	})
+	if err == nil && len(e.findings) == before {
+		e.add(Files, OK, e.Dirs.Config, fmt.Sprintf("nobody else can change its %d files and directories", looked), "")
+	}
+}
+
+// writable finds what others may change.
+func (e *examination) writable(path string, entry fs.DirEntry) {
+	info, err := entry.Info()
+	if err != nil || info.Mode().Type() == fs.ModeSymlink {
+		return
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		e.add(Files, Warning, path, fmt.Sprintf("others than its owner can write it (mode %04o), and so change what is trusted or signed with", info.Mode().Perm()), "run: chmod go-w "+quoted(path))
+	}
+}
+
+// secret warns when others may read a private key.
+func (e *examination) secret(area Area, path, what string) {
+	info, err := os.Stat(path)
+	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o044 != 0 {
+		e.add(area, Warning, path, fmt.Sprintf("others can read %s (mode %04o)", what, info.Mode().Perm()), "run: chmod go-rwx "+quoted(path)+"; get a new key if others had access to this machine")
+	}
+}
+
+// quoted makes a path fit for a shell.
+func quoted(path string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || slices.Contains([]rune("/._-+,:@"), r)
+	}
+	for _, r := range path {
+		if !plain(r) {
+			return fmt.Sprintf("%q", path)
+		}
+	}
+	return path
+}
+
+// reason is what is wrong with a file, without its name.
+func reason(err error) string {
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return failed.Err.Error()
+	}
+	return err.Error()
+}
