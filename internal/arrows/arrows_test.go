@@ -98,7 +98,15 @@ var forbidden = map[string][]string{
 		"github.com/aws/", "github.com/Azure/", "github.com/hashicorp/vault/", "github.com/miekg/pkcs11",
 		"github.com/ThalesGroup/crypto11", "github.com/notaryproject/notation-", module + "plugins/",
 	},
+	// What a plugin without sessions is made of.
+	"protocol":        sessionLibraries,
+	"protocol/stdio":  sessionLibraries,
+	"protocol/signer": sessionLibraries,
+	"plugins/example": sessionLibraries,
 }
+
+// sessionLibraries make the start of a process longer.
+var sessionLibraries = []string{"github.com/hashicorp/go-plugin", "google.golang.org/"}
 
 func TestLinked(t *testing.T) {
 	packages := list(t)

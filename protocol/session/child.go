@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -23,6 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/internal/process"
 	"github.com/signet-project/signet/protocol/stdio"
 )
 
@@ -53,7 +53,7 @@ type crashError struct{ exit *stdio.ExitError }
 func (e *crashError) Error() string { return e.exit.Error() }
 
 func newChild(t *Transport, over context.Context) *child {
-	c := &child{transport: t, started: make(chan struct{})}
+	c := &child{transport: t, started: make(chan struct{}), terminal: lender{lock: make(chan struct{}, 1)}}
 	c.over, c.finish = context.WithCancel(over)
 	return c
 }
@@ -65,12 +65,12 @@ func (c *child) live() {
 	if c.err == nil {
 		lifetime := time.NewTimer(orDefault(c.transport.Lifetime, DefaultLifetime))
 		select {
-		case <-c.run.exited:
+		case <-c.run.alive.Done():
 		case <-c.over.Done():
 		case <-lifetime.C:
 			c.transport.retire(c)
 			select {
-			case <-c.run.exited:
+			case <-c.run.alive.Done():
 			case <-c.over.Done():
 			}
 		}
@@ -82,7 +82,7 @@ func (c *child) live() {
 
 // start starts the process and shakes hands.
 func (c *child) start() (err error) {
-	timeout := orDefault(c.transport.Timeout, stdio.DefaultTimeout)
+	timeout := orDefault(c.transport.Timeout, stdio.DefaultTimeout) / 2
 	ctx, cancel := context.WithTimeoutCause(c.over, timeout, &stdio.TimeoutError{Timeout: timeout})
 	defer cancel()
 	if c.program, err = c.transport.Open(ctx); err != nil {
@@ -177,21 +177,31 @@ func (c *child) end() {
 
 // call makes one call.
 func (c *child) call(ctx context.Context, command protocol.Command, data []byte) ([]byte, error) {
-	giveBack, err := c.terminal.lend(ctx, c.run, c.transport.Terminal)
+	giveBack, err := c.terminal.lend(ctx, c.run.process, c.transport.Terminal)
 	if err != nil {
 		return nil, err
 	}
 	defer giveBack()
 	c.run.newCall()
+	// The end of the process ends the call, even if something that it left behind
+	// held the connection.
+	alive, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.run.alive, cancel)()
 	limit := c.transport.maxOutput()
 	a := new(response)
-	err = c.connection.Invoke(ctx, fullMethod, &request{Command: string(command), Request: data}, a,
+	err = c.connection.Invoke(alive, fullMethod, &request{Command: string(command), Request: data}, a,
 		grpc.MaxCallRecvMsgSize(int(min(limit, math.MaxInt32-messageOverhead)+messageOverhead)), grpc.MaxCallSendMsgSize(math.MaxInt32))
+	if deadline, ok := ctx.Deadline(); ok && status.Code(err) == codes.DeadlineExceeded && time.Until(deadline) < time.Second {
+		<-ctx.Done() // the plugin keeps the time too, and may be a moment ahead
+	}
 	switch {
 	case err == nil:
 		return a.read(limit)
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
+	case c.run.alive.Err() != nil:
+		return nil, c.lost()
 	}
 	switch code := status.Code(err); code {
 	case codes.Unavailable:
@@ -238,29 +248,33 @@ func (c *child) lost() error {
 
 // lender gives a terminal to a process while it has calls.
 type lender struct {
-	mu       sync.Mutex
+	lock     chan struct{} // full while somebody changes the rest
 	calls    int
 	takeBack func()
 }
 
-func (l *lender) lend(ctx context.Context, run *runner, tty *os.File) (giveBack func(), err error) {
+func (l *lender) lend(ctx context.Context, to *process.Process, tty *os.File) (giveBack func(), err error) {
 	if tty == nil {
 		return func() {}, nil
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	select {
+	case l.lock <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-l.lock }()
 	if l.calls == 0 {
-		if l.takeBack, err = run.process.Lend(ctx, tty); err != nil {
+		if l.takeBack, err = to.Lend(ctx, tty); err != nil {
 			return nil, err
 		}
 	}
 	l.calls++
 	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
+		l.lock <- struct{}{}
 		if l.calls--; l.calls == 0 {
 			l.takeBack()
 		}
+		<-l.lock
 	}, nil
 }
 

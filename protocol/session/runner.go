@@ -51,19 +51,22 @@ type runner struct {
 	stdin        *os.File
 	line         *io.PipeReader // the handshake, for go-plugin
 	out, err     flow
-	tail         []byte        // of stderr; not to be read before exited
-	exited       chan struct{} // closed when nothing is left of the process
-	forced       atomic.Bool   // it had to be killed
+	tail         []byte          // of stderr; not to be read while alive
+	alive        context.Context // done when nothing is left of the process
+	exited       context.CancelFunc
+	forced       atomic.Bool // it had to be killed
 	overflowOnce sync.Once
 	overflowErr  error         // which stream went over its bound
 	overflowed   chan struct{} // closed when overflowErr is set
 }
 
 func newRunner(program *Program, t *Transport) *runner {
-	return &runner{
+	r := &runner{
 		program: program, limit: t.maxOutput(), grace: orDefault(t.Grace, stdio.DefaultGrace), text: t.Stderr,
-		exited: make(chan struct{}), overflowed: make(chan struct{}),
+		overflowed: make(chan struct{}),
 	}
+	r.alive, r.exited = context.WithCancel(context.Background())
+	return r
 }
 
 // prepare is told what go-plugin adds to the environment and where sockets go.
@@ -143,7 +146,7 @@ func (r *runner) read(stdout, stderr *os.File) {
 		stderr.SetReadDeadline(deadline)
 		readers.Wait()
 		closeAll([2]*os.File{stdout, stderr}, [2]*os.File{r.stdin})
-		close(r.exited)
+		r.exited()
 	}()
 }
 
@@ -236,10 +239,10 @@ func (r *runner) end() {
 	grace := time.NewTimer(r.grace)
 	defer grace.Stop()
 	select {
-	case <-r.exited:
+	case <-r.alive.Done():
 	case <-grace.C:
 		r.kill()
-		<-r.exited
+		<-r.alive.Done()
 	}
 }
 
@@ -262,14 +265,14 @@ func (r *runner) stop() bool {
 
 // exit tells how the process ended.
 func (r *runner) exit() *stdio.ExitError {
-	<-r.exited
+	<-r.alive.Done()
 	state := r.cmd.ProcessState
 	return &stdio.ExitError{Code: state.ExitCode(), State: state.String(), Stderr: string(r.tail)}
 }
 
 // interrupted tells whether Ctrl-C ended the process.
 func (r *runner) interrupted() bool {
-	<-r.exited
+	<-r.alive.Done()
 	return process.Interrupted(r.cmd.ProcessState)
 }
 
@@ -278,7 +281,7 @@ func (r *runner) saidSomething() bool { return r.out.count.Load() > 0 }
 
 // Wait implements go-plugin's Runner.
 func (r *runner) Wait(context.Context) error {
-	<-r.exited
+	<-r.alive.Done()
 	return nil
 }
 

@@ -18,9 +18,14 @@ import (
 	"github.com/signet-project/signet/protocol"
 )
 
-// lastCalls is how long a plugin waits, once its session has ended, for calls
-// still running to notice that they are cancelled, and then for it to be closed.
-const lastCalls = time.Second
+// How long a process lives on after its session has ended: a host kills it after
+// two seconds.
+const (
+	// lastCalls is for calls still running to notice that they are cancelled.
+	lastCalls = 500 * time.Millisecond
+	// lastRites is for the plugin to be closed.
+	lastRites = time.Second
+)
 
 // Serve runs p as a plugin process and ends the process. It is the whole main
 // function of a plugin: in place of protocol.Serve, whose rules hold, it offers
@@ -39,7 +44,7 @@ func Serve(p protocol.Plugin) {
 	}
 	protocol.ServeBy(p, func(ctx context.Context, stdout io.Writer) int {
 		status := Run(ctx, inProcess{p}, os.Stdin, stdout, os.Stderr, os.Getenv)
-		time.AfterFunc(lastCalls, func() { os.Exit(status) }) // however long Close takes
+		time.AfterFunc(lastRites, func() { os.Exit(status) }) // however long Close takes
 		return status
 	})
 }

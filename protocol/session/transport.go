@@ -42,7 +42,7 @@ type Transport struct {
 	// should have seen the metadata offer the transport by then.
 	Open func(ctx context.Context) (*Program, error)
 	// Timeout bounds a call, from its beginning on, the start of a process and a
-	// repetition included. It also bounds the start of a process.
+	// repetition included. A process may take half of it to start.
 	Timeout time.Duration
 	// Idle is how long a process may be without a call, and Lifetime how old it
 	// may be to take one; calls made after that go to a new process.
@@ -64,7 +64,7 @@ type Transport struct {
 	Logger *slog.Logger
 
 	mu       sync.Mutex
-	current  *child // takes calls; nil when there is none
+	current  *child          // takes calls; nil when there is none
 	over     context.Context // done when the session is closed; nil before the first call
 	close    context.CancelFunc
 	closed   bool

@@ -13,9 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/signet-project/signet/internal/testplugin"
+	"github.com/signet-project/signet/internal/testterminal"
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/stdio"
 )
@@ -45,10 +44,8 @@ func host(path string) {
 	transport := &stdio.Transport{Path: path, Terminal: tty, Timeout: patience}
 	answer, err := transport.Call(context.Background(), protocol.CommandDescribeKey, []byte("{}"))
 	foreground := "no"
-	if tty != nil {
-		if group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP); err == nil && group == unix.Getpgrp() {
-			foreground = "yes"
-		}
+	if tty != nil && testterminal.Foreground(tty) {
+		foreground = "yes"
 	}
 	fmt.Fprintf(out, "answer=%s interrupted=%t foreground=%s err=%v\n", answer, errors.Is(err, stdio.ErrInterrupted), foreground, err)
 	os.Exit(0)
@@ -58,61 +55,18 @@ func host(path string) {
 // other end it returns.
 func onTerminal(t *testing.T, plugin string) *os.File {
 	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { master.Close() })
-	var slave *os.File
-	raw, err := master.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw.Control(func(fd uintptr) {
-		if err = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0); err != nil {
-			return
-		}
-		var number int
-		if number, err = unix.IoctlGetInt(int(fd), unix.TIOCGPTN); err == nil {
-			slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer slave.Close()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), hostVariable+"="+plugin)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	return master
+	return testterminal.Start(t, cmd)
 }
 
-// readUntil reads from a terminal until text comes, and returns all read.
 func readUntil(t *testing.T, terminal *os.File, text string) string {
 	t.Helper()
-	terminal.SetReadDeadline(time.Now().Add(patience))
-	var all strings.Builder
-	buffer := make([]byte, 1024)
-	for !strings.Contains(all.String(), text) {
-		n, err := terminal.Read(buffer)
-		all.Write(buffer[:n])
-		if err != nil {
-			t.Fatalf("%v, after %q", err, all.String())
-		}
-	}
-	return all.String()
+	return testterminal.ReadUntil(t, terminal, text, patience)
 }
 
 func TestTerminal(t *testing.T) {

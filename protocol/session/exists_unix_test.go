@@ -1,0 +1,8 @@
+//go:build unix
+
+package session_test
+
+import "syscall"
+
+// exists tells whether there is a process, be it a zombie.
+func exists(pid int) bool { return syscall.Kill(pid, 0) != syscall.ESRCH }
