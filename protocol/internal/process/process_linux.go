@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
@@ -61,9 +62,12 @@ func (p *Process) start() error {
 
 func (p *Process) wait() error {
 	<-p.platform.exited
-	p.left = p.survived()
+	left := p.descendants()
+	p.left = slices.ContainsFunc(left, func(pid int) bool { return !isZombie(pid) })
 	p.kill()
-	p.sweep()
+	if len(left) > 0 {
+		p.sweep()
+	}
 	disownOrphans()
 	p.setEnded()
 	err := p.cmd.Wait()
@@ -75,34 +79,27 @@ func (p *Process) interrupt() { unix.Kill(-p.platform.pid, unix.SIGTERM) }
 
 func (p *Process) kill() { unix.Kill(-p.platform.pid, unix.SIGKILL) }
 
-// survived tells whether a descendant is running; what has ended and was not
-// waited for is not.
-func (p *Process) survived() bool {
-	for _, pid := range children(os.Getpid()) {
-		if pid != p.platform.pid && p.owns(pid) && !isZombie(pid) {
-			return true
-		}
-	}
-	return false
+// descendants lists what the process left behind, as far as it has become ours,
+// the subreaper's: once the process itself has ended, each of its descendants sits
+// below one that has. They are known by their mark or their process group.
+func (p *Process) descendants() []int {
+	return slices.DeleteFunc(children(os.Getpid()), func(pid int) bool {
+		return pid == p.platform.pid || !p.owns(pid)
+	})
 }
 
-// sweep kills what the process left behind, and reaps what came to us as the
-// subreaper. Once the process itself has ended, each of its descendants sits
-// below one that has become our child: ours by its mark or its process group.
+// sweep kills the descendants and reaps them.
 func (p *Process) sweep() {
 	const patience = 10 * time.Second // for those that hang in the kernel
 	pause := 100 * time.Microsecond
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); pause = min(2*pause, 10*time.Millisecond) {
-		left := false
-		for _, pid := range children(os.Getpid()) {
-			if pid != p.platform.pid && p.owns(pid) {
-				left = true
-				killTree(pid, 0)
-				unix.Wait4(pid, nil, unix.WNOHANG, nil)
-			}
-		}
-		if !left {
+		left := p.descendants()
+		if len(left) == 0 {
 			return
+		}
+		for _, pid := range left {
+			killTree(pid, 0)
+			unix.Wait4(pid, nil, unix.WNOHANG, nil)
 		}
 		time.Sleep(pause)
 	}

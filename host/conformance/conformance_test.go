@@ -1,0 +1,168 @@
+package conformance_test
+
+import (
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signet-project/signet/host/conformance"
+	"github.com/signet-project/signet/internal/mutants"
+	"github.com/signet-project/signet/internal/testpki"
+	"github.com/signet-project/signet/plugins/example"
+	"github.com/signet-project/signet/protocol"
+)
+
+func TestMain(m *testing.M) {
+	mutants.Become()
+	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == protocol.BinaryPrefix+"example" {
+		protocol.Serve(example.New(os.Getenv))
+	}
+	os.Exit(m.Run())
+}
+
+// patience is how long calls may take on a busy machine.
+const patience = 5 * time.Minute
+
+// judge runs the kit.
+func judge(t *testing.T, opts conformance.Options) *conformance.Report {
+	t.Helper()
+	if opts.Timeout == 0 {
+		opts.Timeout, opts.Grace = patience, patience
+	}
+	opts.Environ = append(opts.Environ, os.Environ()...)
+	report, err := conformance.Run(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// tell logs what did not pass.
+func tell(t *testing.T, report *conformance.Report) {
+	t.Helper()
+	for _, r := range report.Results {
+		if r.Verdict != conformance.Passed {
+			t.Logf("%s %s: %s%s\nexpected: %s\nseen: %s", r.Verdict, r.ID, r.Text, ": "+r.Reason, r.Expected, r.Seen)
+		}
+	}
+}
+
+// keys writes keys with the certificates that mutants use, and returns the ids.
+func keys(t *testing.T) map[protocol.KeySpec]string {
+	dir := t.TempDir()
+	issuer := testpki.Root(t, "root").Intermediate(t, "intermediate")
+	ids := map[protocol.KeySpec]string{}
+	for _, spec := range []protocol.KeySpec{protocol.KeySpecEC256, protocol.KeySpecRSA2048} {
+		leaf := issuer.Leaf(t, "leaf", spec)
+		ids[spec], _ = leaf.WriteFiles(t, dir, string(spec))
+		if spec != protocol.KeySpecEC256 {
+			continue
+		}
+		yesterday := time.Now().Add(-24 * time.Hour)
+		for file, entity := range map[string]*testpki.Entity{
+			mutants.BadCertificates:     issuer.LeafFor(t, "bad", leaf.Cert.PublicKey, func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageKeyEncipherment }),
+			mutants.ExpiredCertificates: issuer.LeafFor(t, "expired", leaf.Cert.PublicKey, testpki.Validity(yesterday.Add(-time.Hour), yesterday)),
+			mutants.OtherCertificates:   issuer.Leaf(t, "other", protocol.KeySpecEC384),
+		} {
+			if err := os.WriteFile(filepath.Join(dir, file), entity.ChainPEM(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return ids
+}
+
+// TestConforming: the plugin that mutants are made of passes everything.
+func TestConforming(t *testing.T) {
+	t.Parallel()
+	ids := keys(t)
+	report := judge(t, conformance.Options{
+		Path: mutants.Install(t, t.TempDir(), mutants.Conforming),
+		Keys: []string{ids[protocol.KeySpecEC256], ids[protocol.KeySpecRSA2048]},
+	})
+	if count := len(report.Results); report.Count(conformance.Must, conformance.Passed)+report.Count(conformance.Should, conformance.Passed) != count {
+		tell(t, report)
+		t.Errorf("not all of %d clauses passed", count)
+	}
+	t.Logf("%d clauses passed in %v, %d invocations", len(report.Results), report.Took.Round(time.Millisecond), report.Invocations)
+}
+
+// TestMutants: each mutant fails its own clause and no other.
+func TestMutants(t *testing.T) {
+	t.Parallel()
+	ids := keys(t)
+	dir := t.TempDir()
+	all := mutants.All()
+	caught := map[string]bool{}
+	for _, m := range all {
+		caught[m.Clause] = true
+		t.Run(m.Name, func(t *testing.T) {
+			t.Parallel()
+			opts := conformance.Options{Path: mutants.Install(t, dir, m.Name), Keys: []string{ids[m.Key]}}
+			switch m.Clause {
+			case "call.time":
+				opts.Timeout = 5 * time.Second
+			case "process.terminate":
+				opts.Timeout, opts.Grace = patience, time.Second
+			}
+			wantOnly(t, judge(t, opts), m.Clause)
+		})
+	}
+	for file, clause := range fileMutants(t, dir) {
+		caught[clause] = true
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			wantOnly(t, judge(t, conformance.Options{Path: file, Keys: []string{ids[protocol.KeySpecEC256]}}), clause)
+		})
+	}
+	for _, c := range conformance.Clauses() {
+		if !caught[c.ID] && runtime.GOOS != "windows" {
+			t.Errorf("no mutant breaks %s", c.ID)
+		}
+	}
+	t.Logf("%d mutants for %d clauses", len(all)+2, len(caught))
+}
+
+// fileMutants are plugins whose fault is in their file.
+func fileMutants(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	whole := mutants.Install(t, t.TempDir(), mutants.Conforming)
+	misnamed := filepath.Join(dir, "plugin-"+mutants.Conforming+filepath.Ext(whole))
+	if err := os.Rename(whole, misnamed); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{misnamed: "file.name"}
+	if runtime.GOOS != "windows" {
+		link := filepath.Join(dir, protocol.BinaryPrefix+mutants.Conforming)
+		if err := os.Symlink(misnamed, link); err != nil {
+			t.Fatal(err)
+		}
+		files[link] = "file.executable"
+	}
+	return files
+}
+
+func wantOnly(t *testing.T, report *conformance.Report, clause string) {
+	t.Helper()
+	failed := report.Failed()
+	if !slices.Equal(failed, []string{clause}) {
+		tell(t, report)
+		t.Errorf("failed: %v, want %s alone", failed, clause)
+	}
+	for _, result := range report.Results {
+		if result.ID != clause {
+			continue
+		}
+		if result.Expected == "" || result.Seen == "" {
+			t.Errorf("expected %q, seen %q", result.Expected, result.Seen)
+		}
+		if report.Conforms() != (result.Level == conformance.Should) {
+			t.Errorf("conforms: %v", report.Conforms())
+		}
+	}
+}
