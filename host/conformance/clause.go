@@ -42,6 +42,7 @@ const (
 	inVerify    = "plugin-protocol.md#verify-signature"
 	inAlgorithm = "plugin-protocol.md#algorithms"
 	inSecurity  = "plugin-protocol.md#security-considerations"
+	inTransport = "extensions.md#transports"
 	inPublicKey = "extensions.md#publickeyv1"
 )
 
@@ -129,6 +130,11 @@ var clauses = []Clause{
 	{"verify.results", Must, inVerify, rows("PLG-49"), "each check asked for has a result, and no other"},
 	{"verify.reason", Must, inVerify, rows("PLG-50"), "a negative result has a reason"},
 	{"verify.processed", Must, inVerify, rows("PLG-51"), "processedAttributes names only attributes of the request"},
+
+	{"session.opens", Must, inTransport, nil, "started with the argument session, the plugin opens a session and answers in it"},
+	{"session.answers", Must, inTransport, nil, "a session answers as a process of its own does"},
+	{"session.parallel", Must, inTransport, nil, "calls at the same time are answered as calls alone are"},
+	{"session.ends", Must, inTransport, nil, "the process ends when its stdin does"},
 
 	{"public-key.describe", Must, inPublicKey, nil, "describe-key answers the public key, which has keySpec and is the leaf's"},
 	{"public-key.csr", Must, inPublicKey, nil, "a signature with purpose csr verifies with the public key"},

@@ -69,6 +69,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 		k.sign(ctx)
 		k.envelopes(ctx)
 		k.verify(ctx)
+		k.session(ctx)
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

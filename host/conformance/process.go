@@ -66,19 +66,19 @@ func (k *kit) terminate(ctx context.Context, command protocol.Command) {
 // parallelMetadata asks for the metadata many times at once.
 func (k *kit) parallelMetadata(ctx context.Context) {
 	request := fields{"contractVersion": protocol.ContractVersion}
-	k.parallel(func(int) (bool, string) {
+	k.parallel("call.parallel", func(int) (bool, string) {
 		r := k.invoke(ctx, string(protocol.CommandGetMetadata), request.reader())
 		return r.answer != nil, r.String()
 	})
 }
 
 // parallel makes calls at once and expects all of them to come to a good end.
-func (k *kit) parallel(call func(i int) (good bool, seen string)) {
+func (k *kit) parallel(id string, call func(i int) (good bool, seen string)) {
 	var calls sync.WaitGroup
 	for i := range k.opts.Parallel {
 		calls.Go(func() {
 			good, seen := call(i)
-			k.expect("call.parallel", good, fmt.Sprintf("each of %d calls at once answered", k.opts.Parallel), seen)
+			k.expect(id, good, fmt.Sprintf("each of %d calls at once answered", k.opts.Parallel), seen)
 		})
 	}
 	calls.Wait()

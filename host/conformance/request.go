@@ -86,8 +86,7 @@ func (k *kit) alike(ctx context.Context, id string, command protocol.Command, go
 		return // for the clauses about calls to judge
 	}
 	after := k.invoke(ctx, string(command), good.with(change).reader())
-	same := before.answer != nil && after.answer != nil || before.failure != nil && after.refused(before.failure.Code)
-	k.expect(id, same, sent(command, what)+": as without it, "+before.String(), after.String())
+	k.expect(id, sameKind(before, after), sent(command, what)+": as without it, "+before.String(), after.String())
 }
 
 // requests judges how the plugin takes requests that are unknown, incomplete or

@@ -53,7 +53,7 @@ func (k *kit) signWith(ctx context.Context, key string, described description) {
 			k.expect("sign.payloads", k.signed(r, payload), fmt.Sprintf("key %q: a signature over a payload of %d bytes", key, size), r.String())
 		}
 	}
-	k.parallel(func(i int) (bool, string) {
+	k.parallel("call.parallel", func(i int) (bool, string) {
 		payload := fmt.Appendf(nil, "payload %d", i)
 		r := k.invoke(ctx, string(protocol.CommandGenerateSignature), k.signRequest(key, described.suite, payload).reader())
 		return r.refused(protocol.CodeThrottled) || k.signed(r, payload), r.String()

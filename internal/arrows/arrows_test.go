@@ -74,6 +74,8 @@ func allowed(from, to string) bool {
 		return in(to, "protocol", room)
 	case from == "host", room == "host/doctor": // they put rooms together
 		return in(to, "host", "protocol")
+	case room == "host/conformance": // judges plugins by the rules of three other rooms
+		return in(to, "protocol", room, "host/pki", "host/envelope", "host/plugin", "host/semver")
 	case top == "host":
 		return in(to, "protocol", "host/pki", room)
 	case room == "internal/cli":
@@ -84,7 +86,7 @@ func allowed(from, to string) bool {
 		return in(to, "protocol", "plugins/"+strings.TrimPrefix(name, "notation-"))
 	case room == "internal/tools":
 		return true
-	case room == "internal/plugintest": // judges plugins by the host's flows
+	case room == "internal/plugintest", room == "internal/mutants": // plugins and the host's rules for them
 		return in(to, "protocol", "host") || strings.HasPrefix(to, "internal/test")
 	case top == "internal": // helpers of tests
 		return in(to, "protocol", "host/pki") || strings.HasPrefix(to, "internal/test")

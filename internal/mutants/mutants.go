@@ -23,6 +23,7 @@ import (
 	"testing"
 
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/session"
 )
 
 // Conforming is the name of the plugin without a fault.
@@ -42,6 +43,10 @@ type Mutant struct {
 	notOn string
 	// start is called first of all.
 	start func()
+	// session takes over when a session is to be opened; nil for a good one.
+	session func(*Mutant) int
+	// sessions tells that it offers sessions.
+	sessions bool
 	// change makes the fault out of an invocation that went well.
 	change func(*call)
 }
@@ -57,6 +62,7 @@ func All() []Mutant {
 				if m.claims == nil {
 					m.claims = claims
 				}
+				m.sessions = strings.HasPrefix(clause, "session.")
 				if m.notOn != runtime.GOOS {
 					all = append(all, m)
 				}
@@ -66,6 +72,7 @@ func All() []Mutant {
 	add(faults, judging)
 	add(signFaults, signing)
 	add(envelopeFaults, whole)
+	add(sessionFaults, judging)
 	slices.SortFunc(all, func(a, b Mutant) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
@@ -102,7 +109,7 @@ func Become() {
 	if !ok {
 		return
 	}
-	mutant := Mutant{Name: "mutant-" + rest, claims: slices.Concat(signing, whole, judging)}
+	mutant := Mutant{Name: "mutant-" + rest, claims: slices.Concat(signing, whole, judging), sessions: true}
 	for _, m := range All() {
 		if m.Name == mutant.Name {
 			mutant = m
@@ -117,7 +124,7 @@ func Become() {
 // call is an invocation and what came of it, to be changed.
 type call struct {
 	name    string
-	claims  []protocol.Capability
+	plugin  protocol.Plugin
 	command protocol.Command
 	// raw is the request as it came, and request what could be read of it.
 	raw     []byte
@@ -132,13 +139,15 @@ func (m *Mutant) run() int {
 	if m.start != nil {
 		m.start()
 	}
-	c := &call{name: m.Name, claims: m.claims}
+	command := ""
 	if len(os.Args) > 1 {
-		c.command = protocol.Command(os.Args[1])
+		command = os.Args[1]
 	}
-	c.raw, _ = io.ReadAll(os.Stdin)
-	_ = json.Unmarshal(c.raw, &c.request)
-	c.repeat(c.raw)
+	if command == session.Argument && m.sessions {
+		return m.open()
+	}
+	request, _ := io.ReadAll(os.Stdin)
+	c := m.answer(protocol.Command(command), request)
 	if m.change != nil {
 		m.change(c)
 	}
@@ -147,10 +156,27 @@ func (m *Mutant) run() int {
 	return c.status
 }
 
+// answer answers well.
+func (m *Mutant) answer(command protocol.Command, request []byte) *call {
+	c := &call{name: m.Name, plugin: m.plugin(), command: command, raw: request}
+	_ = json.Unmarshal(request, &c.request)
+	c.repeat(request)
+	return c
+}
+
+// plugin is the mutant without its fault.
+func (m *Mutant) plugin() protocol.Plugin {
+	p := newPlugin(m.Name, m.claims)
+	if m.sessions {
+		return protocol.WithTransports(p, "stdio", session.Name)
+	}
+	return p
+}
+
 // repeat answers a request well.
 func (c *call) repeat(request []byte) {
 	var stdout, stderr bytes.Buffer
-	c.status = protocol.Run(context.Background(), newPlugin(c.name, c.claims), []string{"plugin", string(c.command)}, bytes.NewReader(request), &stdout, &stderr)
+	c.status = protocol.Run(context.Background(), c.plugin, []string{"plugin", string(c.command)}, bytes.NewReader(request), &stdout, &stderr)
 	c.stdout, c.stderr = stdout.Bytes(), stderr.Bytes()
 }
 
