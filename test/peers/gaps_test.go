@@ -113,7 +113,8 @@ const differencesPage = `# The same input to both
 
 Places where the specifications, or the wish to be safe, ask for more than the
 reference implementation is known to do: what each does with the same input.
-"notation-go" stands for %s.
+"notation-go" stands for %s; gaps and rows are numbered as in the project's
+inventory of requirements ([requirements.tsv](requirements.tsv)).
 
 ` + "`go -C test/peers test -run TestGaps`" + ` finds this out anew and fails when a line is
 not true any more; with ` + "`-update`" + ` it writes this page. What a user notices of it is

@@ -174,7 +174,7 @@ func (r *recorder) verdict(err error) (vectors.Outcome, error) {
 			return vectors.Outcome(result.Type), result.Error
 		}
 	}
-	if _, inconclusive := errors.AsType[notation.ErrorVerificationInconclusive](err); inconclusive && !strings.Contains(err.Error(), "minimum version") {
+	if _, inconclusive := errors.AsType[notation.VerificationInconclusiveError](err); inconclusive && !strings.Contains(err.Error(), "minimum version") {
 		return vectors.Attribute, r.outcome.Error
 	}
 	// A rule for the attributes that name a plugin, or the payload.
