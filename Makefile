@@ -12,9 +12,11 @@ NESTED  := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
 PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 STATICCHECK := $(CACHE)/bin/staticcheck$(EXE)
 FUZZTIME ?= 10s
+COUNT ?= 5
+BENCHSTAT := v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo servers test fips lint cross fuzz bench coverage coverage-check vectors clean
+.PHONY: help build install demo servers test fips lint cross fuzz bench benchstat coverage coverage-check vectors clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,9 +67,12 @@ cross: ## build and vet for every platform
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@$(GO) run ./internal/tools/fuzzall -time $(FUZZTIME)
 
-bench: ## run the benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem ./...
-	@for m in $(NESTED); do $(GO) -C $$m test -run '^$$' -bench . -benchmem ./... || exit 1; done
+bench: ## run the benchmarks and write their tables into BENCHMARKS.md; COUNT rounds (5)
+	$(GO) run ./internal/tools/bench -count $(COUNT) -keep $(CACHE)/bench.txt -out BENCHMARKS.md
+	@echo "figures as benchstat has them: make benchstat"
+
+benchstat: ## the last benchmarks' figures with their spread, contenders side by side
+	$(GO) run golang.org/x/perf/cmd/benchstat@$(BENCHSTAT) -col /by $(CACHE)/bench.txt
 
 clean: ## remove what was built
 	rm -rf $(BIN)
