@@ -1,11 +1,15 @@
 package testservers
 
 import (
+	"bytes"
 	"encoding/json"
 	"encoding/xml"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -13,6 +17,9 @@ import (
 // Moto is an AWS account as moto's server has it: IAM, STS, and a KMS that is good
 // to tell who may use which operation, but whose signatures are not those of
 // KMS (it hashes digests once more, and salts at maximum length).
+//
+// A proxy in front of it corrects one thing: to requests in JSON moto says in XML
+// that they are denied, where KMS answers in JSON.
 type Moto struct {
 	// KMS is its KMS; the URL is that of IAM and STS too.
 	KMS
@@ -23,11 +30,44 @@ func StartMoto(t testing.TB) *Moto {
 	t.Helper()
 	paths := provisioned(t, "moto")
 	address := freeAddress(t)
-	m := &Moto{KMS{URL: "http://" + address, Region: "us-east-1"}}
 	host, port, _ := strings.Cut(address, ":")
 	s := start(t, "moto", nil, paths["python"], "-m", "moto.server", "-H", host, "-p", port)
-	s.await(t, http.DefaultClient, m.URL+"/moto-api/")
-	return m
+	s.await(t, http.DefaultClient, "http://"+address+"/moto-api/")
+	corrected := &httputil.ReverseProxy{
+		// The host is left as it is, since it is signed.
+		Director:       func(r *http.Request) { r.URL.Scheme, r.URL.Host = "http", address },
+		ModifyResponse: denyInJSON,
+	}
+	proxy := httptest.NewServer(corrected)
+	t.Cleanup(proxy.Close)
+	return &Moto{KMS{URL: proxy.URL, Region: "us-east-1"}}
+}
+
+// denyInJSON makes a denial in XML one in JSON, with the names that services have
+// for it which speak JSON.
+func denyInJSON(r *http.Response) error {
+	if r.StatusCode != http.StatusForbidden || !strings.Contains(r.Request.Header.Get("Content-Type"), "json") {
+		return nil
+	}
+	var denial struct {
+		Code    string `xml:"Errors>Error>Code"`
+		Message string `xml:"Errors>Error>Message"`
+	}
+	if err := xml.NewDecoder(r.Body).Decode(&denial); err != nil {
+		return err
+	}
+	r.Body.Close()
+	code := map[string]string{
+		"AccessDenied": "AccessDeniedException", "InvalidClientTokenId": "UnrecognizedClientException", "SignatureDoesNotMatch": "InvalidSignatureException",
+	}[denial.Code]
+	body, err := json.Marshal(map[string]string{"__type": code, "message": denial.Message})
+	if err != nil {
+		return err
+	}
+	r.StatusCode, r.Body, r.ContentLength = http.StatusBadRequest, io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	return nil
 }
 
 // Enforce makes IAM judge requests from now on: who signed them, and whether

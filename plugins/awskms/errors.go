@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -113,15 +114,16 @@ func (k *key) failure(ctx context.Context, op operation, err error) error {
 
 func (s *service) failure(op operation, keyID string, err error) *protocol.Error {
 	prefix := fmt.Sprintf("%s key %s in %s", op.what, keyID, s.place)
-	_, ofCredentials := errors.AsType[*credentialsError](err)
+	source, ofCredentials := errors.AsType[*credentialsError](err)
 	if ofCredentials {
-		prefix += ": get credentials"
+		prefix, err = prefix+": get credentials", source.cause
 	}
 	status := 0
 	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		status = response.HTTPStatusCode()
 	}
-	if answer, ok := errors.AsType[smithy.APIError](err); ok {
+	const noCode = "UnknownError" // is what the SDK says when an answer has none
+	if answer, ok := errors.AsType[smithy.APIError](err); ok && answer.ErrorCode() != noCode {
 		return answered(prefix, op, ofCredentials, answer, status)
 	}
 	if status != 0 { // not from AWS, as it seems
@@ -134,14 +136,14 @@ func (s *service) failure(op operation, keyID string, err error) *protocol.Error
 func answered(prefix string, op operation, ofCredentials bool, answer smithy.APIError, status int) *protocol.Error {
 	m := meaningOf(answer.ErrorCode(), status)
 	text := fmt.Sprintf("%s: %s", prefix, signer.OneLine(answer.ErrorCode()))
-	if said := answer.ErrorMessage(); said != "" && !m.quiet {
+	if said := strings.TrimRight(answer.ErrorMessage(), ". \n"); said != "" && !m.quiet {
 		text += ", " + signer.OneLine(said)
 	}
 	switch {
 	case m.advice != "":
 		text += ": " + m.advice
 	case m.code == protocol.CodeAccessDenied && ofCredentials:
-		text += ": the role's trust policy has to allow it to the credentials at hand"
+		text += ": the credentials at hand need the permission to assume the role, and the role's trust policy has to name them"
 	case m.code == protocol.CodeAccessDenied:
 		text += ": the permission " + op.permission + " is missing, from an IAM policy or the key policy"
 	}
@@ -162,11 +164,8 @@ func (s *service) unanswered(prefix string, ofCredentials bool, err error) *prot
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return protocol.Errorf(protocol.CodeGeneric, "%s: %s: name the CA of the server, or of the proxy, by AWS_CA_BUNDLE", prefix, text)
 	}
-	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return protocol.Errorf(protocol.CodeGeneric, "%s: no answer: %s: check the region, the endpoint and the proxy", prefix, text)
-	}
 	if ofCredentials {
 		return protocol.Errorf(protocol.CodeAccessDenied, "%s: there are none: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in with the AWS command line (%s)", prefix, text)
 	}
-	return protocol.Errorf(protocol.CodeGeneric, "%s: no answer: %s", prefix, text)
+	return protocol.Errorf(protocol.CodeGeneric, "%s: no answer: %s: check the region, the endpoint and the proxy", prefix, text)
 }
