@@ -2,6 +2,7 @@ package testservers
 
 import (
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -29,6 +30,7 @@ func NewFront(t testing.TB, target string, handle func(http.ResponseWriter, *htt
 		t.Fatal(err)
 	}
 	f, proxy := &Front{Server: httptest.NewUnstartedServer(nil)}, httputil.NewSingleHostReverseProxy(u)
+	f.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that tests make fail
 	f.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.Requests.Add(1)
 		if handle == nil || !handle(w, r) {

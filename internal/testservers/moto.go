@@ -34,8 +34,10 @@ func StartMoto(t testing.TB) *Moto {
 	s := start(t, "moto", nil, paths["python"], "-m", "moto.server", "-H", host, "-p", port)
 	s.await(t, http.DefaultClient, "http://"+address+"/moto-api/")
 	corrected := &httputil.ReverseProxy{
-		// The host is left as it is, since it is signed.
-		Director:       func(r *http.Request) { r.URL.Scheme, r.URL.Host = "http", address },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: address})
+			r.Out.Host = r.In.Host // which is signed
+		},
 		ModifyResponse: denyInJSON,
 	}
 	proxy := httptest.NewServer(corrected)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -156,4 +157,32 @@ func TestCredentials(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNewCredentials changes the credentials under a session.
+func TestNewCredentials(t *testing.T) {
+	kms := testservers.LocalKMS(t)
+	arn := kms.CreateKey(t, "ECC_NIST_P256", signVerify)
+	front := testservers.NewFront(t, kms.URL, func(w http.ResponseWriter, r *http.Request) bool {
+		old := strings.Contains(r.Header.Get("Authorization"), "Credential=AKIDOLD/")
+		if old {
+			w.WriteHeader(http.StatusBadRequest)
+			io.WriteString(w, `{"__type": "ExpiredTokenException", "message": "The security token included in the request is expired"}`)
+		}
+		return old
+	})
+	front.Start()
+	session, config := over(warm(t)), at(kms, front.URL)
+	path := writeFile(t, nil)
+	setenv(t, "AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_SHARED_CREDENTIALS_FILE="+path)
+	write := func(id string) {
+		if err := os.WriteFile(path, fmt.Appendf(nil, "[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", id, secret), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("AKIDOLD")
+	_, err := generate(t, session, arn, config)
+	plugintest.WantError(t, err, protocol.CodeAccessDenied, "is expired: the credentials have expired: log in again")
+	write("AKIDNEW")
+	mustGenerate(t, session, arn, config)
 }

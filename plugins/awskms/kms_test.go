@@ -45,7 +45,7 @@ const (
 // alone is the environment of a plugin that finds nothing of this machine's.
 func alone(t *testing.T) []string {
 	none := filepath.Join(t.TempDir(), "none")
-	return []string{"HOME=" + t.TempDir(), "AWS_CONFIG_FILE=" + none, "AWS_SHARED_CREDENTIALS_FILE=" + none, "AWS_EC2_METADATA_DISABLED=true"}
+	return []string{"HOME=" + t.TempDir(), "AWS_CONFIG_FILE=" + none, "AWS_SHARED_CREDENTIALS_FILE=" + none, "AWS_EC2_METADATA_DISABLED=true", "GOCOVERDIR=" + t.TempDir()}
 }
 
 // known is alone with credentials.
