@@ -117,7 +117,8 @@ func TestServicesAreShared(t *testing.T) {
 		}
 		return opened.(*key).service
 	}
-	if open("us-east-1") != open("us-east-1") || open("us-east-1") == open("us-east-2") {
+	first, again, other := open("us-east-1"), open("us-east-1"), open("us-east-2")
+	if first != again || first == other {
 		t.Error("services are not shared by settings")
 	}
 	for i := range 2 * maxServices {
