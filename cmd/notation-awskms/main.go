@@ -3,7 +3,7 @@ package main
 
 import (
 	"github.com/signet-project/signet/plugins/awskms"
-	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/session"
 )
 
-func main() { protocol.Serve(awskms.New(awskms.Options{})) }
+func main() { session.Serve(awskms.New(awskms.Options{})) }
