@@ -97,6 +97,8 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"kinds": plain(scriptKinds),
 	// webserver: serves the files of the script by TLS, at $WEB; web-ca.pem.
 	"webserver": plain(scriptWebServer),
+	// tsa NAME: starts a timestamp authority; NAME-root.crt; sets TSA.
+	"tsa": plain(scriptTSA),
 	// schema NAME FILE: the file is one JSON document by spec/schemas/NAME.json.
 	"schema": plain(scriptSchema),
 	// checksum FILE: sets SHA256.
@@ -402,7 +404,12 @@ func scriptMode(ts *testscript.TestScript, args []string) error {
 }
 
 func scriptFlipEnvelope(ts *testscript.TestScript, args []string) error {
-	manifest, err := readBlob(ts, args[0], ts.Getenv("FORGED"))
+	return flipEnvelope(ts.MkAbs(args[0]), ts.Getenv("FORGED"))
+}
+
+// flipEnvelope changes a letter of the envelope of a signature in a layout.
+func flipEnvelope(layout, digest string) error {
+	manifest, err := os.ReadFile(layoutBlob(layout, digest))
 	if err != nil {
 		return err
 	}
@@ -410,7 +417,7 @@ func scriptFlipEnvelope(ts *testscript.TestScript, args []string) error {
 	if err := json.Unmarshal(manifest, &signature); err != nil {
 		return err
 	}
-	return flip(blobPath(ts, args[0], signature.Layers[0].Digest.String()))
+	return flip(layoutBlob(layout, signature.Layers[0].Digest.String()))
 }
 
 func scriptFlipArtifact(ts *testscript.TestScript, args []string) error {
@@ -418,7 +425,11 @@ func scriptFlipArtifact(ts *testscript.TestScript, args []string) error {
 }
 
 func blobPath(ts *testscript.TestScript, layout, digest string) string {
-	return ts.MkAbs(filepath.Join(layout, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:")))
+	return layoutBlob(ts.MkAbs(layout), digest)
+}
+
+func layoutBlob(layout, digest string) string {
+	return filepath.Join(layout, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
 }
 
 func readBlob(ts *testscript.TestScript, layout, digest string) ([]byte, error) {

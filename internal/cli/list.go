@@ -139,65 +139,89 @@ func (s *signatures) warnLimit(a *app, limit int) {
 	}
 }
 
+// inspectFlags are the flags of inspect.
+type inspectFlags struct {
+	output        string
+	layout        bool
+	maxSignatures int
+	// policy and scope are for the verdict on the page.
+	policy, scope string
+}
+
 func (a *app) inspectCommand() *cobra.Command {
-	var layout bool
-	var output string
-	var maxSignatures int
+	f := &inspectFlags{}
 	cmd := &cobra.Command{
 		Use:   "inspect [flags] <reference>",
 		Short: "Inspect all signatures associated with the signed artifact",
-		Long:  "Inspect all signatures associated with the signed artifact. Nothing is said about whether they are to be trusted: that is what verify is for.",
+		Long: `Inspect all signatures associated with the signed artifact
+
+Nothing is said about whether they are to be trusted: that is what verify is for.
+With --output html, a page shows the chain of custody of the artifact: signatures,
+signers, certificate chains, timestamps and when all of this was valid. It needs
+nothing from elsewhere. It also has the verdict that verify would come to, by the
+trust policy in force or by the one of --policy; that does not change the exit status.`,
 		Example: a.examples(
 			"Show the signatures of an artifact as a tree", "inspect registry.example.com/app@sha256:<digest>",
 			"Show them as JSON", "inspect --output json registry.example.com/app@sha256:<digest>",
+			"Write a page for a browser or a printer", "inspect --output html registry.example.com/app@sha256:<digest> > custody.html",
+			"Write one with the verdict of a policy that is not in force", "inspect --output html --policy draft.json registry.example.com/app@sha256:<digest> > custody.html",
 		),
 		Args: a.argument("reference to the artifact", "inspect"),
 	}
 	registry := a.registryFlags(cmd)
 	a.debugFlag(cmd)
-	a.outputFlag(cmd, &output, "tree", "json")
-	cmd.Flags().BoolVar(&layout, "oci-layout", false, "inspect signatures stored in OCI image layout")
-	cmd.Flags().IntVar(&maxSignatures, "max-signatures", host.DefaultMaxSignatures, "maximum number of signatures to evaluate or examine")
+	a.outputFlag(cmd, &f.output, "tree", "json", "html")
+	cmd.Flags().BoolVar(&f.layout, "oci-layout", false, "inspect signatures stored in OCI image layout")
+	cmd.Flags().IntVar(&f.maxSignatures, "max-signatures", host.DefaultMaxSignatures, "maximum number of signatures to evaluate or examine")
+	cmd.Flags().StringVar(&f.policy, "policy", "", "file with the trust policy whose verdict the page shows (default: the one in force)")
+	cmd.Flags().StringVar(&f.scope, "scope", "", "trust policy scope for the verdict on the page (default: the repository; needed with --oci-layout)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := checkOutput(output, "tree", "json"); err != nil {
+		if err := checkOutput(f.output, "tree", "json", "html"); err != nil {
 			return err
 		}
-		found, err := a.examine(cmd.Context(), "inspect", registry, args[0], layout, maxSignatures)
+		if f.output != "html" && (f.policy != "" || f.scope != "") {
+			return errors.New("--policy and --scope are for --output html: verify is what judges by a policy")
+		}
+		found, err := a.examine(cmd.Context(), "inspect", registry, args[0], f.layout, f.maxSignatures)
 		if err != nil {
 			return err
 		}
-		return a.inspect(cmd.Context(), found, output, maxSignatures)
+		return a.inspect(cmd.Context(), found, f)
 	}
 	return cmd
 }
 
 // inspect fetches and renders signatures; those that cannot be shown are told
 // and make the command fail once the others are shown (CLI-26).
-func (a *app) inspect(ctx context.Context, found *signatures, output string, limit int) error {
-	skipped := false
+func (a *app) inspect(ctx context.Context, found *signatures, f *inspectFlags) error {
+	var unread []unreadSignature
 	shown := []*signatureView{}
 	for _, desc := range found.signatures {
 		fetched, err := found.repo.FetchSignature(ctx, desc, found.artifact)
 		if err != nil {
 			a.warnf("unable to fetch signature %s due to error: %v", desc.Digest, err)
-			skipped = true
+			unread = append(unread, unreadSignature{desc.Digest.String(), err.Error()})
 			continue
 		}
 		view, err := viewSignature(desc.Digest.String(), fetched.MediaType, fetched.Envelope)
 		if err != nil {
 			a.warnf("Skipping signature %s because of error: %v", desc.Digest, err)
-			skipped = true
+			unread = append(unread, unreadSignature{desc.Digest.String(), err.Error()})
 			continue
 		}
 		shown = append(shown, view)
 	}
 	switch {
-	case output == "json":
+	case f.output == "html":
+		if err := a.custody(ctx, found, shown, unread, f); err != nil {
+			return err
+		}
+	case f.output == "json":
 		if err := a.json(&inspectView{found.artifact.MediaType, shown}); err != nil {
 			return err
 		}
 		if found.exceeded { // on standard output it would not be JSON any more
-			a.warnf("exceeded configured limit of max signatures %d to examine", limit)
+			a.warnf("exceeded configured limit of max signatures %d to examine", f.maxSignatures)
 		}
 	case len(found.signatures) == 0:
 		a.printf("%s has no associated signature\n", found.reference)
@@ -209,9 +233,9 @@ func (a *app) inspect(ctx context.Context, found *signatures, output string, lim
 			view.addTo(list.add(view.Digest))
 		}
 		root.print(a.Stdout)
-		found.warnLimit(a, limit)
+		found.warnLimit(a, f.maxSignatures)
 	}
-	if skipped {
+	if len(unread) > 0 {
 		return errors.New("at least one signature was skipped and not displayed")
 	}
 	return nil

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts the servers that the tests talk to into the ignored folder .cache/servers:
 #
-#   test/servers/provision.sh [softhsm|openbao|localkms|moto]...   (default: all)
+#   test/servers/provision.sh [softhsm|openbao|localkms|moto|chromium]...   (default: all)
 #
 # Each server gets .cache/servers/NAME.env, lines of key=value with the paths
 # that internal/testservers needs. What is there already is kept; a changed
@@ -127,7 +127,25 @@ provision_moto() {
   record moto "version=$version" "python=$dir/venv/bin/python"
 }
 
-[ $# -gt 0 ] || set -- softhsm openbao localkms moto
+chromium_on_system() {
+  local browser
+  browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) || return 1
+  record chromium version=1 "chromium=$browser"
+}
+
+# chromium: a browser, from the system's packages, with a font to draw.
+provision_chromium() {
+  done_already chromium 1 && return
+  chromium_on_system && return
+  if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+    say "chromium: install Chromium and run this again"
+    return 1
+  fi
+  apt_quietly update
+  apt_quietly install -y --no-install-recommends chromium fonts-dejavu-core && chromium_on_system
+}
+
+[ $# -gt 0 ] || set -- softhsm openbao localkms moto chromium
 failed=0
 for name in "$@"; do
   if ! declare -F "provision_$name" >/dev/null; then say "no server is called $name"; exit 2; fi
