@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(os.Getenv(answerVariable))
 		os.Exit(0)
 	}
-	testplugin.Main(m, map[string]testplugin.Func{"throttle once": throttleOnce})
+	testplugin.Main(m, TestFuncs)
 }
 
 // metadataJSON is what a plugin says of itself.

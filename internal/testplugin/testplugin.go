@@ -291,8 +291,13 @@ func loadScript(path string) (Script, bool) {
 	return script, data != nil && json.Unmarshal(data, &script) == nil
 }
 
+// embeddedScript reads the script of the file that runs, which on Linux need not
+// be the one at path any more.
 func embeddedScript(path string) []byte {
-	file, err := os.Open(path)
+	file, err := os.Open("/proc/self/exe")
+	if err != nil {
+		file, err = os.Open(path)
+	}
 	if err != nil {
 		return nil
 	}
