@@ -1,0 +1,156 @@
+package azurekv
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/signet-project/signet/protocol"
+)
+
+// failure makes the answer for the host of a failed request; ctx is the request's.
+func (v *vault) failure(ctx context.Context, r request, err error) error {
+	if ctx.Err() != nil {
+		return protocol.Errorf(protocol.CodeTimeout, "%s: no answer within %s, the login by %s included", r.what, v.timeout, v.login.name)
+	}
+	if failed, ok := errors.AsType[*loginError](err); ok {
+		return failed.answer(r.what + ": ")
+	}
+	if answer, ok := errors.AsType[*azcore.ResponseError](err); ok {
+		return refused(r, answer)
+	}
+	return unreachable(r, err)
+}
+
+// refusal is the body of a vault's answer that is an error.
+type refusal struct {
+	Error struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+		Inner   struct {
+			Code string `json:"code"`
+		} `json:"innererror"`
+	} `json:"error"`
+}
+
+// refused is the failure of a request that was answered with an error.
+func refused(r request, answer *azcore.ResponseError) error {
+	var body refusal
+	_ = json.Unmarshal(payload(answer.RawResponse), &body) // a page of some proxy has none of it
+	inner := body.Error.Inner.Code
+	if inner == "" {
+		inner = body.Error.Code
+	}
+	said := oneLine(status(answer.StatusCode) + " " + inner + " " + body.Error.Message)
+	switch answer.StatusCode {
+	case http.StatusUnauthorized:
+		return protocol.Errorf(protocol.CodeAccessDenied, "%s: %s: the vault takes no such token: the login has to be in the vault's own tenant, see plugin config %s", r.what, said, ConfigTenantID)
+	case http.StatusForbidden:
+		switch {
+		case strings.HasPrefix(body.Error.Message, "Operation "), inner == "KeyDisabled", inner == "KeyExpired", inner == "KeyNotYetValid":
+			return protocol.Errorf(protocol.CodeValidation, `%s: %s: "az keyvault key show" tells the key's state, dates and permitted operations, "az keyvault key set-attributes" changes them`, r.what, said)
+		case inner == "ForbiddenByFirewall", inner == "ForbiddenByConnection":
+			return protocol.Errorf(protocol.CodeAccessDenied, "%s: %s: the vault's network rules keep this machine out: let its address in, or use the vault's private endpoint", r.what, said)
+		}
+		return protocol.Errorf(protocol.CodeAccessDenied, "%s: %s: it takes permission %s, which role %q has", r.what, said, r.permission, r.role)
+	case http.StatusBadRequest, http.StatusNotFound:
+		return protocol.Errorf(protocol.CodeValidation, "%s: %s", r.what, said)
+	case http.StatusTooManyRequests:
+		return protocol.Errorf(protocol.CodeThrottled, "%s: %s", r.what, said)
+	case http.StatusRequestTimeout, http.StatusGatewayTimeout:
+		return protocol.Errorf(protocol.CodeTimeout, "%s: %s", r.what, said)
+	}
+	return protocol.Errorf(protocol.CodeGeneric, "%s: %s", r.what, said)
+}
+
+// unreachable is the failure of a request that got no answer, or one that is not
+// a vault's.
+func unreachable(r request, err error) error {
+	sent, ok := errors.AsType[*url.Error](err)
+	if !ok {
+		// The text may advise to switch off a check that stays on.
+		text := before(err.Error(), ". Set DisableChallengeResourceVerification")
+		return protocol.Errorf(protocol.CodeGeneric, "%s: the answer is not one of a vault: %s", r.what, oneLine(text))
+	}
+	cause := sent.Err // without the URL, which the message has already
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return protocol.Errorf(protocol.CodeTimeout, "%s: no answer in time: %w", r.what, cause)
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return protocol.Errorf(protocol.CodeGeneric, "%s: %w: a company's own CA is trusted when it is in the system's store or, on Linux, in the file that SSL_CERT_FILE names", r.what, cause)
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		return protocol.Errorf(protocol.CodeGeneric, "%s: %w: check the vault's name and the network", r.what, cause)
+	}
+	return protocol.Errorf(protocol.CodeGeneric, "%s: no answer: %w", r.what, cause)
+}
+
+// answer makes the answer for the host of a login that failed.
+func (e *loginError) answer(prefix string) error {
+	// A token server's answer that makes no sense may hold a token all the same.
+	code, said := protocol.CodeAccessDenied, before(e.cause.Error(), "raw message was:")
+	if failed, ok := errors.AsType[*azidentity.AuthenticationFailedError](e.cause); ok && failed.RawResponse != nil {
+		var body struct {
+			Description string `json:"error_description"`
+		}
+		_ = json.Unmarshal(payload(failed.RawResponse), &body) // a page of some proxy has none of it
+		said = status(failed.RawResponse.StatusCode) + " " + before(body.Description, "Trace ID:")
+		switch {
+		case failed.RawResponse.StatusCode == http.StatusTooManyRequests:
+			code = protocol.CodeThrottled
+		case failed.RawResponse.StatusCode == http.StatusRequestTimeout, failed.RawResponse.StatusCode == http.StatusGatewayTimeout:
+			code = protocol.CodeTimeout
+		case failed.RawResponse.StatusCode >= 500:
+			code = protocol.CodeGeneric
+		}
+	}
+	said = strings.TrimPrefix(oneLine(said), e.name+": ")
+	if code != protocol.CodeAccessDenied {
+		return protocol.Errorf(code, "%slog in by %s: %s", prefix, e.name, said)
+	}
+	return protocol.Errorf(code, "%slog in by %s: %s: %s", prefix, e.name, said, e.advice)
+}
+
+// payload is the body of an answer, which has been read before.
+func payload(response *http.Response) []byte {
+	if response == nil {
+		return nil
+	}
+	body, err := runtime.Payload(response)
+	if err != nil {
+		return nil
+	}
+	return body
+}
+
+// before returns the part of text in front of a mark, all of it without one.
+func before(text, mark string) string {
+	text, _, _ = strings.Cut(text, mark)
+	return text
+}
+
+// status names an HTTP status.
+func status(code int) string {
+	return strings.TrimSpace(fmt.Sprintf("status %d %s", code, http.StatusText(code)))
+}
+
+// oneLine puts text on one line of bounded length.
+func oneLine(text string) string {
+	const limit = 800 // bytes
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + "…"
+	}
+	return text
+}
