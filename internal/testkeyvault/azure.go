@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -78,6 +79,7 @@ type Front struct {
 func (a *Azure) NewFront(fault func(http.ResponseWriter, *http.Request) bool) *Front {
 	f := &Front{azure: a, fault: fault}
 	server := httptest.NewUnstartedServer(f)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that trust another CA
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{a.server}}
 	server.StartTLS()
 	a.t.Cleanup(server.Close)

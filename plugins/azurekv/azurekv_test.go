@@ -204,7 +204,9 @@ func (b *bench) rotate(keyID string) {
 
 // failures are the suite's; keyID is that of a key that signs.
 func (b *bench) failures(keyID string) []plugintest.Failure {
-	ec := func() *testkeyvault.Key { return &testkeyvault.Key{Private: testpki.FreshKey(b.t, protocol.KeySpecEC256)} }
+	ec := func() *testkeyvault.Key {
+		return &testkeyvault.Key{Private: testpki.FreshKey(b.t, protocol.KeySpecEC256)}
+	}
 	odd := func(name string, edit func(*testkeyvault.Key)) string {
 		return unversioned(b.vault.AddKey(name, ec().Private, edit))
 	}
@@ -216,9 +218,9 @@ func (b *bench) failures(keyID string) []plugintest.Failure {
 	now := time.Now()
 	return []plugintest.Failure{
 		{Name: "no permission to sign", Config: b.as(b.NewPrincipal("keys/get")), Code: protocol.CodeAccessDenied,
-			Text: []string{"sign with version", keyID, "ForbiddenByRbac", "Microsoft.KeyVault/vaults/keys/sign/action", "permission keys/sign", `role "Key Vault Crypto User"`}},
+			Text: []string{"sign with version", keyID, "ForbiddenByRbac", "Microsoft.KeyVault/vaults/keys/sign/action", "permission keys/sign is missing", `role "Key Vault Crypto User"`}},
 		{Name: "no permission at all", Config: b.as(b.NewPrincipal("none")), Code: protocol.CodeAccessDenied, Text: []string{"read key " + keyID, "permission keys/get"}},
-		{Name: "no such login", Config: b.as(stranger), Code: protocol.CodeAccessDenied, Text: []string{"log in by WorkloadIdentityCredential", "AADSTS700213", "federated credential"}},
+		{Name: "no such login", Config: b.as(stranger), Code: protocol.CodeAccessDenied, Text: []string{"log in by WorkloadIdentityCredential", "AADSTS700213", "application's federated credential"}},
 		{Name: "no such application", Config: b.as(&testkeyvault.Principal{ClientID: "none", Assertion: "x"}), Code: protocol.CodeAccessDenied, Text: []string{"AADSTS700016"}},
 		{Name: "login in another tenant", Config: with(b.as(b.app), ConfigTenantID, "contoso.example"), Code: protocol.CodeAccessDenied, Text: []string{testkeyvault.TenantID}},
 		{Name: "no federated token", Config: with(b.as(b.app), ConfigFederatedTokenFile, filepath.Join(b.t.TempDir(), "none")), Code: protocol.CodeAccessDenied, Text: []string{"none", "federated_token_file"}},

@@ -43,17 +43,17 @@ type credential struct {
 // from other programs.
 var credentials = []credential{
 	{"DefaultAzureCredential", []string{ConfigTenantID},
-		`log in with "az login", give the machine an identity, or set AZURE_TENANT_ID and AZURE_CLIENT_ID with AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE; plugin config credential chooses one way`,
+		`log in with "az login", give the machine an identity, or set AZURE_TENANT_ID (the vault's) and AZURE_CLIENT_ID with AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE; plugin config credential chooses one way`,
 		func(s settings, o azcore.ClientOptions) (azcore.TokenCredential, error) {
 			return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: o, TenantID: s.tenantID})
 		}},
 	{"EnvironmentCredential", nil,
-		"set AZURE_TENANT_ID and AZURE_CLIENT_ID, with AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH",
+		"set AZURE_TENANT_ID (the vault's) and AZURE_CLIENT_ID, with AZURE_CLIENT_SECRET or AZURE_CLIENT_CERTIFICATE_PATH",
 		func(_ settings, o azcore.ClientOptions) (azcore.TokenCredential, error) {
 			return azidentity.NewEnvironmentCredential(&azidentity.EnvironmentCredentialOptions{ClientOptions: o})
 		}},
 	{"WorkloadIdentityCredential", []string{ConfigTenantID, ConfigClientID, ConfigFederatedTokenFile},
-		"set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE, or plugin config tenant_id, client_id and federated_token_file, and check the federated credential of the application",
+		"set AZURE_TENANT_ID (the vault's), AZURE_CLIENT_ID and AZURE_FEDERATED_TOKEN_FILE, or plugin config tenant_id, client_id and federated_token_file, and check the application's federated credential",
 		func(s settings, o azcore.ClientOptions) (azcore.TokenCredential, error) {
 			return azidentity.NewWorkloadIdentityCredential(&azidentity.WorkloadIdentityCredentialOptions{
 				ClientOptions: o, TenantID: s.tenantID, ClientID: s.clientID, TokenFilePath: s.federatedTokenFile,
@@ -69,17 +69,17 @@ var credentials = []credential{
 			return azidentity.NewManagedIdentityCredential(options)
 		}},
 	{"AzureCLICredential", []string{ConfigTenantID},
-		`log in with "az login"`,
+		`log in with "az login", in the vault's tenant`,
 		func(s settings, _ azcore.ClientOptions) (azcore.TokenCredential, error) {
 			return azidentity.NewAzureCLICredential(&azidentity.AzureCLICredentialOptions{TenantID: s.tenantID})
 		}},
 	{"AzureDeveloperCLICredential", []string{ConfigTenantID},
-		`log in with "azd auth login"`,
+		`log in with "azd auth login", in the vault's tenant`,
 		func(s settings, _ azcore.ClientOptions) (azcore.TokenCredential, error) {
 			return azidentity.NewAzureDeveloperCLICredential(&azidentity.AzureDeveloperCLICredentialOptions{TenantID: s.tenantID})
 		}},
 	{"AzurePowerShellCredential", []string{ConfigTenantID},
-		"log in with Connect-AzAccount",
+		"log in with Connect-AzAccount, in the vault's tenant",
 		func(s settings, _ azcore.ClientOptions) (azcore.TokenCredential, error) {
 			return azidentity.NewAzurePowerShellCredential(&azidentity.AzurePowerShellCredentialOptions{TenantID: s.tenantID})
 		}},
@@ -149,7 +149,7 @@ func newLogin(s settings, options azcore.ClientOptions) (*login, error) {
 	c := find(s.credential)
 	tokens, err := c.open(s, options)
 	if err != nil {
-		return nil, (&loginError{c, err}).answer("")
+		return nil, &loginError{c, err}
 	}
 	return &login{c, tokens}, nil
 }

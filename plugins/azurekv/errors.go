@@ -25,7 +25,7 @@ func (v *vault) failure(ctx context.Context, r request, err error) error {
 		return protocol.Errorf(protocol.CodeTimeout, "%s: no answer within %s, the login by %s included", r.what, v.timeout, v.login.name)
 	}
 	if failed, ok := errors.AsType[*loginError](err); ok {
-		return failed.answer(r.what + ": ")
+		return failed.answer(r.what)
 	}
 	if answer, ok := errors.AsType[*azcore.ResponseError](err); ok {
 		return refused(r, answer)
@@ -55,15 +55,15 @@ func refused(r request, answer *azcore.ResponseError) error {
 	said := oneLine(status(answer.StatusCode) + " " + inner + " " + body.Error.Message)
 	switch answer.StatusCode {
 	case http.StatusUnauthorized:
-		return protocol.Errorf(protocol.CodeAccessDenied, "%s: %s: the vault takes no such token: the login has to be in the vault's own tenant, see plugin config %s", r.what, said, ConfigTenantID)
+		return protocol.Errorf(protocol.CodeAccessDenied, "%s: the vault does not take the token: the login has to be in the vault's tenant, see plugin config %s: %s", r.what, ConfigTenantID, said)
 	case http.StatusForbidden:
 		switch {
 		case strings.HasPrefix(body.Error.Message, "Operation "), inner == "KeyDisabled", inner == "KeyExpired", inner == "KeyNotYetValid":
 			return protocol.Errorf(protocol.CodeValidation, `%s: %s: "az keyvault key show" tells the key's state, dates and permitted operations, "az keyvault key set-attributes" changes them`, r.what, said)
 		case inner == "ForbiddenByFirewall", inner == "ForbiddenByConnection":
-			return protocol.Errorf(protocol.CodeAccessDenied, "%s: %s: the vault's network rules keep this machine out: let its address in, or use the vault's private endpoint", r.what, said)
+			return protocol.Errorf(protocol.CodeAccessDenied, "%s: the vault's network rules keep this machine out: let its address in, or use the vault's private endpoint: %s", r.what, said)
 		}
-		return protocol.Errorf(protocol.CodeAccessDenied, "%s: %s: it takes permission %s, which role %q has", r.what, said, r.permission, r.role)
+		return protocol.Errorf(protocol.CodeAccessDenied, "%s: permission %s is missing, which role %q has: %s", r.what, r.permission, r.role, said)
 	case http.StatusBadRequest, http.StatusNotFound:
 		return protocol.Errorf(protocol.CodeValidation, "%s: %s", r.what, said)
 	case http.StatusTooManyRequests:
@@ -97,9 +97,13 @@ func unreachable(r request, err error) error {
 }
 
 // answer makes the answer for the host of a login that failed.
-func (e *loginError) answer(prefix string) error {
-	// A token server's answer that makes no sense may hold a token all the same.
-	code, said := protocol.CodeAccessDenied, before(e.cause.Error(), "raw message was:")
+func (e *loginError) answer(what string) error {
+	// A token server's answer that makes no sense may hold a token all the same;
+	// the other marks begin advice for programmers.
+	code, said := protocol.CodeAccessDenied, e.cause.Error()
+	for _, mark := range []string{"raw message was:", ". To enable acquiring tokens", ". To troubleshoot, visit"} {
+		said = before(said, mark)
+	}
 	if failed, ok := errors.AsType[*azidentity.AuthenticationFailedError](e.cause); ok && failed.RawResponse != nil {
 		var body struct {
 			Description string `json:"error_description"`
@@ -117,9 +121,9 @@ func (e *loginError) answer(prefix string) error {
 	}
 	said = strings.TrimPrefix(oneLine(said), e.name+": ")
 	if code != protocol.CodeAccessDenied {
-		return protocol.Errorf(code, "%slog in by %s: %s", prefix, e.name, said)
+		return protocol.Errorf(code, "%s: log in by %s: %s", what, e.name, said)
 	}
-	return protocol.Errorf(code, "%slog in by %s: %s: %s", prefix, e.name, said, e.advice)
+	return protocol.Errorf(code, "%s: log in by %s: %s: %s", what, e.name, said, e.advice)
 }
 
 // payload is the body of an answer, which has been read before.
@@ -152,5 +156,5 @@ func oneLine(text string) string {
 	if len(text) > limit {
 		text = strings.ToValidUTF8(text[:limit], "") + "…"
 	}
-	return text
+	return strings.TrimSuffix(text, ".")
 }

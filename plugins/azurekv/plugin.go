@@ -4,6 +4,7 @@ package azurekv
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -79,6 +80,9 @@ func (vs *vaults) open(ctx context.Context, keyID string, config map[string]stri
 		return nil, err
 	}
 	v, err := vs.vault(name, settings)
+	if failed, ok := errors.AsType[*loginError](err); ok {
+		return nil, failed.answer("read key " + keyID)
+	}
 	if err != nil {
 		return nil, err
 	}
