@@ -28,9 +28,12 @@ import (
 // Vault is a vault or managed HSM.
 type Vault struct {
 	// URL is https:// and the host.
-	URL   string
-	azure *Azure
-	host  string
+	URL string
+	// Challenge replaces WWW-Authenticate of the answer to a request without a
+	// token, unless it is empty; set it before the vault is used.
+	Challenge string
+	azure     *Azure
+	host      string
 
 	mu           sync.Mutex
 	created      time.Time
@@ -197,7 +200,8 @@ func (v *Vault) authority() string {
 }
 
 func (v *Vault) challenge(w http.ResponseWriter, message string) {
-	w.Header().Set("WWW-Authenticate", fmt.Sprintf("Bearer authorization=%q, resource=%q", v.authority()+"/"+TenantID, v.resource()))
+	challenge := cmp.Or(v.Challenge, fmt.Sprintf("Bearer authorization=%q, resource=%q", v.authority()+"/"+TenantID, v.resource()))
+	w.Header().Set("WWW-Authenticate", challenge)
 	refuse(w, http.StatusUnauthorized, "Unauthorized", "", message)
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -509,5 +510,38 @@ func TestHostileVault(t *testing.T) {
 		})
 		_, err := sign(t, plugin(front), certificateID, b.as(b.app), true)
 		plugintest.WantError(t, err, protocol.CodeGeneric, "elsewhere.vault.azure.net")
+	})
+}
+
+// TestChallenge has vaults ask for tokens that are not for them.
+func TestChallenge(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for i, c := range []struct{ name, challenge, want string }{
+		{"another service", `Bearer authorization="https://login.microsoftonline.com/` + testkeyvault.TenantID + `", resource="https://management.azure.com"`, "doesn't match the requested domain"},
+		{"another vault service", `Bearer authorization="https://login.microsoftonline.com/` + testkeyvault.TenantID + `", resource="https://managedhsm.azure.net"`, "doesn't match the requested domain"},
+		{"no resource", `Bearer authorization="https://login.microsoftonline.com/` + testkeyvault.TenantID + `"`, "resource"},
+		{"another scheme", "Basic realm=vault", "resource"},
+		{"authority that is none", `Bearer authorization="x", resource="https://vault.azure.net"`, "names no tenant"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			vault := b.NewVault(fmt.Sprintf("challenge-%d.vault.azure.net", i))
+			vault.Challenge = c.challenge
+			id := unversioned(vault.AddKey("k", testpki.FreshKey(t, protocol.KeySpecEC256)))
+			_, err := sign(t, plugin(b.Front), id, b.as(b.app), true)
+			plugintest.WantError(t, err, protocol.CodeGeneric, c.want)
+			if strings.Contains(fmt.Sprint(err), "Disable") {
+				t.Errorf("advises to switch off the check: %v", err)
+			}
+			if got := b.Requests(); !slices.Equal(got, []string{"challenge"}) {
+				t.Errorf("requests %v", got)
+			}
+		})
+	}
+	t.Run("authority elsewhere", func(t *testing.T) {
+		vault := b.NewVault("elsewhere.vault.azure.net")
+		vault.Challenge = `Bearer authorization="https://login.evil.example/` + testkeyvault.TenantID + `", resource="https://vault.azure.net"`
+		id := unversioned(vault.AddKey("k", testpki.FreshKey(t, protocol.KeySpecEC256)))
+		mustSign(t, plugin(b.Front), id, b.as(b.app), true) // the cloud's own authority gave the token
 	})
 }

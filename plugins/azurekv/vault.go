@@ -3,8 +3,10 @@ package azurekv
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -80,16 +82,22 @@ func newHTTPClient() *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// bounded cuts answers off that are too long.
+// bounded lets no answer through that azkeys cannot cope with: none that is too
+// long, and no challenge whose authority is not a URL with a tenant in it.
 type bounded struct{ client *http.Client }
 
 // Do sends a request.
 func (b bounded) Do(r *http.Request) (*http.Response, error) {
 	response, err := b.client.Do(r)
-	if err == nil {
-		response.Body = http.MaxBytesReader(nil, response.Body, maxAnswer)
+	if err != nil {
+		return nil, err
 	}
-	return response, err
+	if _, authority, ok := strings.Cut(response.Header.Get("WWW-Authenticate"), "authorization="); ok && strings.Count(before(authority, " "), "/") < 3 {
+		response.Body.Close()
+		return nil, errors.New("its challenge names no tenant")
+	}
+	response.Body = http.MaxBytesReader(nil, response.Body, maxAnswer)
+	return response, nil
 }
 
 // request is one request to a vault.
