@@ -1,13 +1,16 @@
 package azurekv
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -217,6 +220,9 @@ func (b *bench) failures(keyID string) []plugintest.Failure {
 	}
 	stranger := &testkeyvault.Principal{ClientID: b.app.ClientID, Assertion: "of-somebody-else"}
 	now := time.Now()
+	nameless := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.DNSError{Err: "no such host", Name: "acme", IsNotFound: true}
+	}}}
 	return []plugintest.Failure{
 		{Name: "no permission to sign", Config: b.as(b.NewPrincipal("keys/get")), Code: protocol.CodeAccessDenied,
 			Text: []string{"sign with version", keyID, "ForbiddenByRbac", "Microsoft.KeyVault/vaults/keys/sign/action", "permission keys/sign is missing", `role "Key Vault Crypto User"`}},
@@ -236,6 +242,7 @@ func (b *bench) failures(keyID string) []plugintest.Failure {
 		{Name: "no such certificate", KeyID: b.vault.URL + "/certificates/missing", Code: protocol.CodeValidation, Text: []string{"read certificate", "CertificateNotFound"}},
 		{Name: "not a key id", KeyID: "release", Code: protocol.CodeValidation, Text: []string{"https://VAULT.vault.azure.net/keys/NAME"}},
 		{Name: "server down", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: downClient(b.t), Timeout: patience})}, Code: protocol.CodeGeneric, Text: []string{keyID, "no answer", "refused"}},
+		{Name: "no such vault", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: nameless, Timeout: patience})}, Code: protocol.CodeGeneric, Text: []string{keyID, "no such host", "check the vault's name"}},
 		{Name: "server slow", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: b.slow("/sign").Client(), Timeout: 5 * time.Second})}, Code: protocol.CodeTimeout, Text: []string{"no answer within 5s"}},
 		{Name: "login slow", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: b.slow("/token").Client(), Timeout: 5 * time.Second})}, Code: protocol.CodeTimeout, Text: []string{"no answer within 5s, the login by WorkloadIdentityCredential included"}},
 		{Name: "throttled", Transport: warm(b.answers(429, `{"error":{"code":"Throttled","message":"Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached"}}`)), Code: protocol.CodeThrottled, Text: []string{"VaultRequestTypeLimitReached"}},
@@ -254,7 +261,8 @@ func downClient(t *testing.T) *http.Client {
 	}
 	defer listener.Close()
 	address := listener.Addr().String()
-	transport := &http.Transport{Dial: func(network, _ string) (net.Conn, error) { return net.Dial(network, address) }}
+	dialer := &net.Dialer{}
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) { return dialer.DialContext(ctx, network, address) }}
 	return &http.Client{Transport: transport}
 }
 
@@ -307,15 +315,32 @@ func TestRequests(t *testing.T) {
 		}
 		want(t, front, "challenge", "token", "keys/get", "keys/sign") // the host owns retries
 	}
-	t.Run("login refused", func(t *testing.T) {
-		front := b.NewFront(func(w http.ResponseWriter, r *http.Request) bool {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return true
+	for _, c := range []struct {
+		status int
+		body   string
+		code   protocol.ErrorCode
+		want   string
+	}{
+		{503, "<html>", protocol.CodeGeneric, "status 503 Service Unavailable"},
+		{504, "", protocol.CodeTimeout, "status 504 Gateway Timeout"},
+		{429, `{"error":"temporarily_unavailable","error_description":"AADSTS90055: too many requests. Trace ID: x"}`, protocol.CodeThrottled, "AADSTS90055: too many requests"},
+		{200, `{"access_token":"token-of-nobody"}`, protocol.CodeAccessDenied, "expires_in"},
+		{200, "<html>", protocol.CodeAccessDenied, "json"},
+	} {
+		t.Run(fmt.Sprintf("login answered with %d %.6s", c.status, c.body), func(t *testing.T) {
+			front := b.NewFront(func(w http.ResponseWriter, r *http.Request) bool {
+				w.WriteHeader(c.status)
+				_, _ = io.WriteString(w, c.body)
+				return true
+			})
+			_, err := generate(t, plugin(front), keyID, protocol.KeySpecEC256, config, false)
+			plugintest.WantError(t, err, c.code, "log in by WorkloadIdentityCredential", c.want)
+			if strings.Contains(fmt.Sprint(err), "token-of-nobody") {
+				t.Errorf("a token is in %v", err)
+			}
+			want(t, front, "challenge", "token")
 		})
-		_, err := generate(t, plugin(front), keyID, protocol.KeySpecEC256, config, false)
-		plugintest.WantError(t, err, protocol.CodeGeneric, "log in by", "status 503")
-		want(t, front, "challenge", "token")
-	})
+	}
 }
 
 func TestVersions(t *testing.T) {
@@ -544,4 +569,38 @@ func TestChallenge(t *testing.T) {
 		id := unversioned(vault.AddKey("k", testpki.FreshKey(t, protocol.KeySpecEC256)))
 		mustSign(t, plugin(b.Front), id, b.as(b.app), true) // the cloud's own authority gave the token
 	})
+}
+
+func TestGivenUp(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	id := unversioned(b.vault.AddKey("k", testpki.FreshKey(t, protocol.KeySpecEC256)))
+	ctx, cancel := context.WithCancel(t.Context())
+	front := b.NewFront(func(_ http.ResponseWriter, r *http.Request) bool {
+		_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice that the client goes
+		cancel()
+		<-r.Context().Done()
+		return true
+	})
+	_, err := New(Options{HTTP: front.Client()}).(protocol.KeyDescriber).DescribeKey(ctx, &protocol.DescribeKeyRequest{KeyID: id, PluginConfig: b.as(b.app)})
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestExceptMetadata(t *testing.T) {
+	proxy := &url.URL{Scheme: "http", Host: "proxy"}
+	choose := exceptMetadata(func(*http.Request) (*url.URL, error) { return proxy, nil })
+	for address, want := range map[string]*url.URL{
+		"http://169.254.169.254/metadata/identity/oauth2/token": nil, "http://169.254.169.254:80/": nil,
+		"https://acme.vault.azure.net/": proxy, "https://login.microsoftonline.com/": proxy,
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := choose(r); got != want || err != nil {
+			t.Errorf("%s: %v, %v", address, got, err)
+		}
+	}
 }

@@ -66,20 +66,24 @@ func newVault(name keyName, s settings, o Options) (*vault, error) {
 	return &vault{name.service.hsm, login, keys, certificates, o.Timeout}, nil
 }
 
-// newHTTPClient makes a client with the proxy that the environment names, except
-// for the address by which a machine asks about itself.
+// newHTTPClient makes a client with the proxy that the environment names.
 func newHTTPClient() *http.Client {
-	const metadata = "169.254.169.254"
-	transport := http.DefaultTransport.(*http.Transport).Clone() // with ProxyFromEnvironment
-	transport.Proxy = func(r *http.Request) (*url.URL, error) {
-		if r.URL.Hostname() == metadata {
-			return nil, nil
-		}
-		return http.ProxyFromEnvironment(r)
-	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = exceptMetadata(http.ProxyFromEnvironment)
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	transport.MaxIdleConnsPerHost = 16
 	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// exceptMetadata takes the address by which a machine asks about itself out of
+// what goes by a proxy, which would answer about another machine.
+func exceptMetadata(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	return func(r *http.Request) (*url.URL, error) {
+		if r.URL.Hostname() == "169.254.169.254" {
+			return nil, nil
+		}
+		return proxy(r)
+	}
 }
 
 // bounded lets no answer through that azkeys cannot cope with: none that is too
