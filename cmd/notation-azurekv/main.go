@@ -3,7 +3,7 @@ package main
 
 import (
 	"github.com/signet-project/signet/plugins/azurekv"
-	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/session"
 )
 
-func main() { protocol.Serve(azurekv.New(azurekv.Options{})) }
+func main() { session.Serve(azurekv.New(azurekv.Options{})) }

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/signet-project/signet/internal/testpki"
+	"github.com/signet-project/signet/internal/testservers"
 	"github.com/signet-project/signet/protocol"
 )
 
@@ -63,15 +64,14 @@ func New(t testing.TB) *Azure {
 // Front is a way to a tenant. Several lead to the same vaults, each with faults
 // and a count of its own.
 type Front struct {
-	// ProxyURL is a proxy to which every name of Azure is this tenant.
-	ProxyURL string
-	azure    *Azure
-	address  string
-	fault    func(http.ResponseWriter, *http.Request) bool
+	// Proxy is one to which every name of Azure is this tenant.
+	Proxy   *testservers.Proxy
+	azure   *Azure
+	address string
+	fault   func(http.ResponseWriter, *http.Request) bool
 
 	mu       sync.Mutex
 	requests []string
-	tunnels  int
 }
 
 // NewFront opens a further way to the tenant. Each request goes to fault first,
@@ -84,9 +84,12 @@ func (a *Azure) NewFront(fault func(http.ResponseWriter, *http.Request) bool) *F
 	server.StartTLS()
 	a.t.Cleanup(server.Close)
 	f.address = server.Listener.Addr().String()
-	proxy := httptest.NewServer(http.HandlerFunc(f.tunnel))
-	a.t.Cleanup(proxy.Close)
-	f.ProxyURL = proxy.URL
+	f.Proxy = testservers.NewProxyTo(a.t, func(host string) string {
+		if name, ok := strings.CutSuffix(host, ":443"); ok && known(name) {
+			return f.address
+		}
+		return ""
+	})
 	return f
 }
 
@@ -105,7 +108,7 @@ func (f *Front) Client() *http.Client {
 
 // Env is the environment in which a process finds the tenant by its proxy and CA.
 func (f *Front) Env() []string {
-	return []string{"HTTPS_PROXY=" + f.ProxyURL, "SSL_CERT_FILE=" + f.azure.CAFile}
+	return []string{"HTTPS_PROXY=" + f.Proxy.URL, "SSL_CERT_FILE=" + f.azure.CAFile}
 }
 
 // Requests returns what was asked since it was last called: "keys/get" and other
@@ -117,13 +120,6 @@ func (f *Front) Requests() []string {
 	taken := f.requests
 	f.requests = nil
 	return taken
-}
-
-// Tunnels counts the connections that came by the proxy.
-func (f *Front) Tunnels() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.tunnels
 }
 
 func (f *Front) note(request string) {
@@ -152,36 +148,6 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // faulty tells whether a fault has answered a request.
 func (f *Front) faulty(w http.ResponseWriter, r *http.Request) bool {
 	return f.fault != nil && f.fault(w, r)
-}
-
-// tunnel is a proxy's handler of CONNECT.
-func (f *Front) tunnel(w http.ResponseWriter, r *http.Request) {
-	host, port, _ := net.SplitHostPort(r.Host)
-	if r.Method != http.MethodConnect || port != "443" || !known(host) {
-		http.Error(w, "this proxy leads to Azure", http.StatusBadGateway)
-		return
-	}
-	f.mu.Lock()
-	f.tunnels++
-	f.mu.Unlock()
-	up, err := net.Dial("tcp", f.address)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
-		return
-	}
-	defer up.Close()
-	w.WriteHeader(http.StatusOK)
-	w.(http.Flusher).Flush()
-	down, read, err := w.(http.Hijacker).Hijack()
-	if err != nil {
-		return
-	}
-	defer down.Close()
-	go func() {
-		_, _ = io.Copy(up, read)
-		_ = up.(*net.TCPConn).CloseWrite()
-	}()
-	_, _ = io.Copy(down, up)
 }
 
 func known(host string) bool {

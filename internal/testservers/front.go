@@ -58,11 +58,24 @@ type Proxy struct {
 // port, go to address; others are refused.
 func NewProxy(t testing.TB, host, address string) *Proxy {
 	t.Helper()
+	return NewProxyTo(t, func(asked string) string {
+		if asked == host {
+			return address
+		}
+		return ""
+	})
+}
+
+// NewProxyTo is NewProxy for several hosts: lead tells the address to which a host,
+// with a port, leads, "" for one that is refused.
+func NewProxyTo(t testing.TB, lead func(host string) string) *Proxy {
+	t.Helper()
 	p := &Proxy{}
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.Tunnels.Add(1)
-		if r.Method != http.MethodConnect || r.Host != host {
-			http.Error(w, "this proxy leads to "+host+" alone", http.StatusForbidden)
+		address := lead(r.Host)
+		if r.Method != http.MethodConnect || address == "" {
+			http.Error(w, "this proxy does not lead to "+r.Host, http.StatusForbidden)
 			return
 		}
 		tunnel(w, address)

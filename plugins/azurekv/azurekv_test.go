@@ -24,6 +24,7 @@ import (
 	"github.com/signet-project/signet/internal/plugintest"
 	"github.com/signet-project/signet/internal/testkeyvault"
 	"github.com/signet-project/signet/internal/testpki"
+	"github.com/signet-project/signet/internal/testservers"
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/signer"
 )
@@ -103,12 +104,11 @@ func (b *bench) answers(status int, body string, header ...string) *testkeyvault
 
 // slow is a front where nobody answers a path's requests.
 func (b *bench) slow(path string) *testkeyvault.Front {
-	return b.NewFront(func(_ http.ResponseWriter, r *http.Request) bool {
+	return b.NewFront(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.URL.Path, path) {
 			return false
 		}
-		_, _ = io.Copy(io.Discard, r.Body)
-		<-r.Context().Done()
+		testservers.Hang(w, r)
 		return true
 	})
 }
@@ -220,6 +220,10 @@ func (b *bench) failures(keyID string) []plugintest.Failure {
 	}
 	stranger := &testkeyvault.Principal{ClientID: b.app.ClientID, Assertion: "of-somebody-else"}
 	now := time.Now()
+	address, dialer := strings.TrimPrefix(testservers.ClosedAddress(b.t), "http://"), &net.Dialer{}
+	down := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, network, address)
+	}}}
 	nameless := &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.DNSError{Err: "no such host", Name: "acme", IsNotFound: true}
 	}}}
@@ -241,7 +245,7 @@ func (b *bench) failures(keyID string) []plugintest.Failure {
 		{Name: "no such version", KeyID: keyID + "/" + strings.Repeat("0", 32), Code: protocol.CodeValidation, Text: []string{"status 404 Not Found KeyNotFound"}},
 		{Name: "no such certificate", KeyID: b.vault.URL + "/certificates/missing", Code: protocol.CodeValidation, Text: []string{"read certificate", "CertificateNotFound"}},
 		{Name: "not a key id", KeyID: "release", Code: protocol.CodeValidation, Text: []string{"https://VAULT.vault.azure.net/keys/NAME"}},
-		{Name: "server down", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: downClient(b.t), Timeout: patience})}, Code: protocol.CodeGeneric, Text: []string{keyID, "no answer", "refused"}},
+		{Name: "server down", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: down, Timeout: patience})}, Code: protocol.CodeGeneric, Text: []string{keyID, "no answer", "refused"}},
 		{Name: "no such vault", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: nameless, Timeout: patience})}, Code: protocol.CodeGeneric, Text: []string{keyID, "no such host", "check the vault's name"}},
 		{Name: "server slow", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: b.slow("/sign").Client(), Timeout: 5 * time.Second})}, Code: protocol.CodeTimeout, Text: []string{"no answer within 5s"}},
 		{Name: "login slow", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: b.slow("/token").Client(), Timeout: 5 * time.Second})}, Code: protocol.CodeTimeout, Text: []string{"no answer within 5s, the login by WorkloadIdentityCredential included"}},
@@ -251,19 +255,6 @@ func (b *bench) failures(keyID string) []plugintest.Failure {
 		{Name: "failing", Transport: warm(b.answers(503, "<html>\nunavailable")), Code: protocol.CodeGeneric, Text: []string{"status 503 Service Unavailable"}},
 		{Name: "gateway late", Transport: warm(b.answers(504, "")), Code: protocol.CodeTimeout, Text: []string{"status 504"}},
 	}
-}
-
-// downClient leads to where nothing listens.
-func downClient(t *testing.T) *http.Client {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	address := listener.Addr().String()
-	dialer := &net.Dialer{}
-	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) { return dialer.DialContext(ctx, network, address) }}
-	return &http.Client{Transport: transport}
 }
 
 func TestRequests(t *testing.T) {
@@ -502,7 +493,7 @@ func TestHostileVault(t *testing.T) {
 		{"RSA key with a huge exponent", keyID, "/keys/", `{"key":{"kid":"` + versioned + `","kty":"RSA","n":"AQAB","e":"` + strings.Repeat("_", 100) + `"}}`, protocol.CodeValidation, "not one of RSA"},
 		{"point that is not on the curve", keyID, "/keys/", `{"key":{"kid":"` + versioned + `","kty":"EC","crv":"P-256","x":"AQAB","y":"AQAB"}}`, protocol.CodeValidation, "not on curve P-256"},
 		{"coordinate that is too long", keyID, "/keys/", `{"key":{"kid":"` + versioned + `","kty":"EC","crv":"P-256","x":"` + strings.Repeat("A", 48) + `","y":"AQAB"}}`, protocol.CodeValidation, "not on curve P-256"},
-		{"a long answer", keyID, "/keys/", `{"key":"` + strings.Repeat("x", maxAnswer) + `"}`, protocol.CodeGeneric, "too large"},
+		{"a long answer", keyID, "/keys/", `{"key":"` + strings.Repeat("x", maxAnswer<<20) + `"}`, protocol.CodeGeneric, "longer than 4 MiB"},
 		{"certificate that is none", certificateID, "/certificates/", `{"cer":"AAAA","kid":"` + versioned + `"}`, protocol.CodeValidation, "its certificate"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -576,10 +567,9 @@ func TestGivenUp(t *testing.T) {
 	b := newBench(t)
 	id := unversioned(b.vault.AddKey("k", testpki.FreshKey(t, protocol.KeySpecEC256)))
 	ctx, cancel := context.WithCancel(t.Context())
-	front := b.NewFront(func(_ http.ResponseWriter, r *http.Request) bool {
-		_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice that the client goes
+	front := b.NewFront(func(w http.ResponseWriter, r *http.Request) bool {
 		cancel()
-		<-r.Context().Done()
+		testservers.Hang(w, r)
 		return true
 	})
 	_, err := New(Options{HTTP: front.Client()}).(protocol.KeyDescriber).DescribeKey(ctx, &protocol.DescribeKeyRequest{KeyID: id, PluginConfig: b.as(b.app)})

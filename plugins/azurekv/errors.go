@@ -10,13 +10,13 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/signer"
 )
 
 // failure makes the answer for the host of a failed request; ctx is the request's.
@@ -52,7 +52,9 @@ func refused(r request, answer *azcore.ResponseError) error {
 	if inner == "" {
 		inner = body.Error.Code
 	}
-	said := oneLine(status(answer.StatusCode) + " " + inner + " " + body.Error.Message)
+	// Without a sentence that would push out what counts.
+	message := strings.Replace(body.Error.Message, "If role assignments, deny assignments or role definitions were changed recently, please observe propagation time.", "", 1)
+	said := shorten(status(answer.StatusCode) + " " + inner + " " + message)
 	switch answer.StatusCode {
 	case http.StatusUnauthorized:
 		return protocol.Errorf(protocol.CodeAccessDenied, "%s: the vault does not take the token: the login has to be in the vault's tenant, see plugin config %s: %s", r.what, ConfigTenantID, said)
@@ -81,7 +83,7 @@ func unreachable(r request, err error) error {
 	if !ok {
 		// The text may advise to switch off a check that stays on.
 		text := before(err.Error(), ". Set DisableChallengeResourceVerification")
-		return protocol.Errorf(protocol.CodeGeneric, "%s: the answer is not one of a vault: %s", r.what, oneLine(text))
+		return protocol.Errorf(protocol.CodeGeneric, "%s: the answer is not one of a vault: %s", r.what, shorten(text))
 	}
 	cause := sent.Err // without the URL, which the message has already
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
@@ -119,7 +121,8 @@ func (e *loginError) answer(what string) error {
 			code = protocol.CodeGeneric
 		}
 	}
-	said = strings.TrimPrefix(oneLine(said), e.name+": ")
+	said = strings.TrimPrefix(strings.TrimPrefix(said, e.name+": "), "failed to acquire a token.\nAttempted credentials:\n")
+	said = shorten(said)
 	if code != protocol.CodeAccessDenied {
 		return protocol.Errorf(code, "%s: log in by %s: %s", what, e.name, said)
 	}
@@ -149,12 +152,5 @@ func status(code int) string {
 	return strings.TrimSpace(fmt.Sprintf("status %d %s", code, http.StatusText(code)))
 }
 
-// oneLine puts text on one line of bounded length.
-func oneLine(text string) string {
-	const limit = 800 // bytes
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
-	if len(text) > limit {
-		text = strings.ToValidUTF8(text[:limit], "") + "…"
-	}
-	return strings.TrimSuffix(text, ".")
-}
+// shorten makes text fit for a message that goes on after it.
+func shorten(text string) string { return strings.TrimSuffix(signer.OneLine(text), ".") }

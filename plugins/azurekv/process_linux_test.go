@@ -11,6 +11,7 @@ import (
 	"github.com/signet-project/signet/internal/plugintest"
 	"github.com/signet-project/signet/internal/testkeyvault"
 	"github.com/signet-project/signet/internal/testpki"
+	"github.com/signet-project/signet/internal/testservers"
 	"github.com/signet-project/signet/protocol"
 )
 
@@ -102,22 +103,22 @@ func TestNetwork(t *testing.T) {
 		if _, err := sign(t, protocol.NewClient("azurekv", b.process(t)), keyID, config, true); err != nil {
 			t.Fatal(err)
 		}
-		if b.Tunnels() == 0 {
+		if b.Proxy.Tunnels.Load() == 0 {
 			t.Error("the proxy saw nothing")
 		}
 	})
 	t.Run("unknown CA", func(t *testing.T) {
 		other := writeFile(t, testpki.Root(t, "other").CertPEM())
-		process := plugintest.Start(t, "azurekv", "HTTPS_PROXY="+b.ProxyURL, "SSL_CERT_FILE="+other, "HOME="+t.TempDir())
+		process := plugintest.Start(t, "azurekv", "HTTPS_PROXY="+b.Proxy.URL, "SSL_CERT_FILE="+other, "HOME="+t.TempDir())
 		_, err := sign(t, protocol.NewClient("azurekv", process), keyID, config, true)
 		plugintest.WantError(t, err, protocol.CodeGeneric, "unknown authority", "SSL_CERT_FILE")
 	})
 	t.Run("proxy that refuses", func(t *testing.T) {
 		_, err := sign(t, protocol.NewClient("azurekv", b.process(t)), "https://acme.managedhsm.azure.cn/keys/k", config, true)
-		plugintest.WantError(t, err, protocol.CodeGeneric, "no answer", "Bad Gateway")
+		plugintest.WantError(t, err, protocol.CodeGeneric, "no answer", "Forbidden")
 	})
 	t.Run("proxy that is down", func(t *testing.T) {
-		process := plugintest.Start(t, "azurekv", "HTTPS_PROXY=http://127.0.0.1:1", "HOME="+t.TempDir())
+		process := plugintest.Start(t, "azurekv", "HTTPS_PROXY="+testservers.ClosedAddress(t), "HOME="+t.TempDir())
 		_, err := sign(t, protocol.NewClient("azurekv", process), keyID, config, true)
 		plugintest.WantError(t, err, protocol.CodeGeneric, "proxyconnect", "refused")
 	})

@@ -14,10 +14,12 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
+
+	"github.com/signet-project/signet/protocol/signer"
 )
 
-// maxAnswer bounds an answer of a vault, in bytes.
-const maxAnswer = 4 << 20
+// maxAnswer bounds an answer of a vault, in MiB.
+const maxAnswer = 4
 
 // keyClient is what is used of azkeys.Client.
 type keyClient interface {
@@ -100,7 +102,7 @@ func (b bounded) Do(r *http.Request) (*http.Response, error) {
 		response.Body.Close()
 		return nil, errors.New("its challenge names no tenant")
 	}
-	response.Body = http.MaxBytesReader(nil, response.Body, maxAnswer)
+	response.Body = signer.BoundBody(response.Body, maxAnswer)
 	return response, nil
 }
 
