@@ -33,8 +33,8 @@ func TestMain(m *testing.M) {
 	plugintest.Main(m, "azurekv", func() protocol.Plugin { return New(Options{}) })
 }
 
-// patience is for busy machines.
-const patience = 5 * time.Minute
+// patience is a timeout for busy machines.
+const patience = "5m"
 
 // bench is a tenant with a vault, a managed HSM and an application that may do
 // everything.
@@ -57,7 +57,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) as(p *testkeyvault.Principal) map[string]string {
 	return map[string]string{
 		ConfigCredential: "WorkloadIdentityCredential", ConfigTenantID: testkeyvault.TenantID, ConfigClientID: p.ClientID,
-		ConfigFederatedTokenFile: writeFile(b.t, []byte(p.Assertion)),
+		ConfigFederatedTokenFile: writeFile(b.t, []byte(p.Assertion)), ConfigTimeout: patience,
 	}
 }
 
@@ -74,7 +74,7 @@ func with(config map[string]string, name, value string) map[string]string {
 
 // warm is the plugin in this process, to which a front is Azure.
 func warm(f *testkeyvault.Front) plugintest.InProcess {
-	return plugintest.InProcess{Plugin: New(Options{HTTP: f.Client(), Timeout: patience})}
+	return plugintest.InProcess{Plugin: New(Options{HTTP: f.Client()})}
 }
 
 // forgetful is the plugin in this process, which opens its keys anew each time as
@@ -82,7 +82,7 @@ func warm(f *testkeyvault.Front) plugintest.InProcess {
 func (b *bench) forgetful() protocol.Transport {
 	var calls atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(calls.Add(1)) * time.Hour) }
-	return plugintest.InProcess{Plugin: New(Options{HTTP: b.Client(), Timeout: patience, Now: now})}
+	return plugintest.InProcess{Plugin: New(Options{HTTP: b.Client(), Now: now})}
 }
 
 func plugin(f *testkeyvault.Front) *protocol.Client { return protocol.NewClient("azurekv", warm(f)) }
@@ -219,7 +219,7 @@ func (b *bench) failures(keyID string) []plugintest.Failure {
 		b.t.Fatal(err)
 	}
 	stranger := &testkeyvault.Principal{ClientID: b.app.ClientID, Assertion: "of-somebody-else"}
-	now := time.Now()
+	now, brief := time.Now(), map[string]string{ConfigTimeout: "5s"}
 	address, dialer := strings.TrimPrefix(testservers.ClosedAddress(b.t), "http://"), &net.Dialer{}
 	down := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, network, address)
@@ -245,10 +245,10 @@ func (b *bench) failures(keyID string) []plugintest.Failure {
 		{Name: "no such version", KeyID: keyID + "/" + strings.Repeat("0", 32), Code: protocol.CodeValidation, Text: []string{"status 404 Not Found KeyNotFound"}},
 		{Name: "no such certificate", KeyID: b.vault.URL + "/certificates/missing", Code: protocol.CodeValidation, Text: []string{"read certificate", "CertificateNotFound"}},
 		{Name: "not a key id", KeyID: "release", Code: protocol.CodeValidation, Text: []string{"https://VAULT.vault.azure.net/keys/NAME"}},
-		{Name: "server down", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: down, Timeout: patience})}, Code: protocol.CodeGeneric, Text: []string{keyID, "no answer", "refused"}},
-		{Name: "no such vault", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: nameless, Timeout: patience})}, Code: protocol.CodeGeneric, Text: []string{keyID, "no such host", "check the vault's name"}},
-		{Name: "server slow", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: b.slow("/sign").Client(), Timeout: 5 * time.Second})}, Code: protocol.CodeTimeout, Text: []string{"no answer within 5s"}},
-		{Name: "login slow", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: b.slow("/token").Client(), Timeout: 5 * time.Second})}, Code: protocol.CodeTimeout, Text: []string{"no answer within 5s, the login by WorkloadIdentityCredential included"}},
+		{Name: "server down", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: down})}, Code: protocol.CodeGeneric, Text: []string{keyID, "no answer", "refused"}},
+		{Name: "no such vault", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: nameless})}, Code: protocol.CodeGeneric, Text: []string{keyID, "no such host", "check the vault's name"}},
+		{Name: "server slow", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: b.slow("/sign").Client()})}, Config: brief, Code: protocol.CodeTimeout, Text: []string{"no answer within 5s"}},
+		{Name: "login slow", Transport: plugintest.InProcess{Plugin: New(Options{HTTP: b.slow("/token").Client()})}, Config: brief, Code: protocol.CodeTimeout, Text: []string{"no answer within 5s, the login by WorkloadIdentityCredential included"}},
 		{Name: "throttled", Transport: warm(b.answers(429, `{"error":{"code":"Throttled","message":"Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached"}}`)), Code: protocol.CodeThrottled, Text: []string{"VaultRequestTypeLimitReached"}},
 		{Name: "firewall", Transport: warm(b.answers(403, `{"error":{"code":"Forbidden","message":"Client address is not authorized and caller is not a trusted service.\r\nClient address: 203.0.113.7","innererror":{"code":"ForbiddenByFirewall"}}}`)), Code: protocol.CodeAccessDenied, Text: []string{"203.0.113.7", "network rules"}},
 		{Name: "access policy", Transport: warm(b.answers(403, `{"error":{"code":"Forbidden","message":"The user, group or application 'appid=a;oid=b;iss=c' does not have keys sign permission on key vault 'signet-test;location=westeurope'.","innererror":{"code":"ForbiddenByPolicy"}}}`)), Code: protocol.CodeAccessDenied, Text: []string{"does not have keys sign permission"}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -20,11 +21,16 @@ const (
 	ConfigTenantID           = "tenant_id"            // AZURE_TENANT_ID
 	ConfigClientID           = "client_id"            // AZURE_CLIENT_ID
 	ConfigFederatedTokenFile = "federated_token_file" // AZURE_FEDERATED_TOKEN_FILE
+	ConfigTimeout            = "timeout"              // of one request, the login before it included, like 25s
 )
 
-// settings say how to log in.
+// defaultTimeout leaves a host time to try again within its own minute.
+const defaultTimeout = 25 * time.Second
+
+// settings are the plugin configuration, the certificates aside.
 type settings struct {
 	credential, tenantID, clientID, federatedTokenFile string
+	timeout                                            time.Duration
 }
 
 // credential is a kind of login.
@@ -97,7 +103,7 @@ func find(name string) *credential {
 
 // readSettings checks a plugin configuration.
 func readSettings(config map[string]string) (settings, error) {
-	if err := signer.CheckConfig(config, ConfigCredential, ConfigTenantID, ConfigClientID, ConfigFederatedTokenFile); err != nil {
+	if err := signer.CheckConfig(config, ConfigCredential, ConfigTenantID, ConfigClientID, ConfigFederatedTokenFile, ConfigTimeout); err != nil {
 		return settings{}, err
 	}
 	chosen := &credentials[0]
@@ -118,7 +124,14 @@ func readSettings(config map[string]string) (settings, error) {
 		}
 		return settings{}, protocol.Errorf(protocol.CodeValidation, "plugin config %s: %s takes it from the environment or has no use for it: it goes with %s %s", name, chosen.name, ConfigCredential, names(others))
 	}
-	return settings{chosen.name, config[ConfigTenantID], config[ConfigClientID], config[ConfigFederatedTokenFile]}, nil
+	timeout := defaultTimeout
+	if text := config[ConfigTimeout]; text != "" {
+		var err error
+		if timeout, err = time.ParseDuration(text); err != nil || timeout <= 0 {
+			return settings{}, protocol.Errorf(protocol.CodeValidation, "plugin config %s: %q is not a duration like 25s", ConfigTimeout, text)
+		}
+	}
+	return settings{chosen.name, config[ConfigTenantID], config[ConfigClientID], config[ConfigFederatedTokenFile], timeout}, nil
 }
 
 func names(credentials []credential) string {

@@ -19,24 +19,15 @@ type Options struct {
 	// HTTP sends the requests to vaults and for tokens; nil means a client of its
 	// own, with the proxy that the environment names and the system's CAs.
 	HTTP *http.Client
-	// Timeout is that of one request to a vault, the login before it included; 0
-	// means defaultTimeout.
-	Timeout time.Duration
 	// Now is the clock by which opened keys age; nil means time.Now.
 	Now func() time.Time
 }
-
-// defaultTimeout leaves a host time to try again within its own minute.
-const defaultTimeout = 25 * time.Second
 
 // New makes the plugin. Nothing is connected to before the first key is asked
 // for.
 func New(options Options) protocol.Plugin {
 	if options.HTTP == nil {
 		options.HTTP = newHTTPClient()
-	}
-	if options.Timeout == 0 {
-		options.Timeout = defaultTimeout
 	}
 	v := &vaults{options: options, known: map[vaultID]*vault{}}
 	return signer.New(signer.Options{

@@ -63,7 +63,7 @@ func TestLogins(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			process := b.process(t, c.env...)
-			_, err := sign(t, protocol.NewClient("azurekv", process), keyID, c.config, true)
+			_, err := sign(t, protocol.NewClient("azurekv", process), keyID, with(c.config, ConfigTimeout, patience), true)
 			if c.code == "" && err != nil {
 				t.Fatal(err)
 			}

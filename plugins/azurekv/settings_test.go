@@ -1,10 +1,12 @@
 package azurekv
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 
@@ -80,9 +82,10 @@ func TestSettings(t *testing.T) {
 		{"default in a tenant", map[string]string{ConfigTenantID: "t"}, settings{credential: "DefaultAzureCredential", tenantID: "t"}},
 		{"in lower case", map[string]string{ConfigCredential: "azureclicredential"}, settings{credential: "AzureCLICredential"}},
 		{"managed identity", map[string]string{ConfigCredential: "ManagedIdentityCredential", ConfigClientID: "c"}, settings{credential: "ManagedIdentityCredential", clientID: "c"}},
-		{"workload identity", map[string]string{ConfigCredential: "WorkloadIdentityCredential", ConfigClientID: "c", ConfigTenantID: "t", ConfigFederatedTokenFile: "f"}, settings{"WorkloadIdentityCredential", "t", "c", "f"}},
+		{"workload identity", map[string]string{ConfigCredential: "WorkloadIdentityCredential", ConfigClientID: "c", ConfigTenantID: "t", ConfigFederatedTokenFile: "f", ConfigTimeout: "1m"}, settings{"WorkloadIdentityCredential", "t", "c", "f", time.Minute}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			c.want.timeout = cmp.Or(c.want.timeout, defaultTimeout)
 			if got, err := readSettings(c.config); got != c.want || err != nil {
 				t.Errorf("%+v, %v", got, err)
 			}
@@ -94,6 +97,8 @@ func TestSettings(t *testing.T) {
 	}{
 		"a slip":                          {map[string]string{"tenant": "x"}, `"tenant" is not known: there are certificate_chain, client_id, credential`},
 		"a secret":                        {map[string]string{"client_secret": "x"}, "no secret"},
+		"a timeout":                       {map[string]string{ConfigTimeout: "soon"}, `timeout: "soon"`},
+		"no time":                         {map[string]string{ConfigTimeout: "0s"}, `timeout: "0s"`},
 		"a credential":                    {map[string]string{ConfigCredential: "InteractiveBrowserCredential"}, "there are DefaultAzureCredential, EnvironmentCredential, Work"},
 		"a client with the default":       {map[string]string{ConfigClientID: "x"}, "it goes with credential WorkloadIdentityCredential, ManagedIdentityCredential"},
 		"a tenant with the environment":   {map[string]string{ConfigCredential: "EnvironmentCredential", ConfigTenantID: "x"}, "EnvironmentCredential takes it from the environment"},

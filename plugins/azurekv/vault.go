@@ -65,7 +65,7 @@ func newVault(name keyName, s settings, o Options) (*vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &vault{name.service.hsm, login, keys, certificates, o.Timeout}, nil
+	return &vault{name.service.hsm, login, keys, certificates, s.timeout}, nil
 }
 
 // newHTTPClient makes a client with the proxy that the environment names.
