@@ -104,15 +104,16 @@ func write(t *testing.T, path string, data []byte) {
 	}
 }
 
-// badNeighbours has both look for a good signature among manifests that are none.
+// badNeighbours has both look for a good signature behind a manifest that is none.
+// The registry lists them in the order in which they were pushed.
 func badNeighbours(t *testing.T) (theirs, ours string) {
 	root := testpki.Root(t, "root")
-	leaf := root.Leaf(t, "signer", protocol.KeySpecEC256)
-	at := locally(t)
-	for _, text := range []string{"one", "two", "three", "four"} {
-		pushBadSignature(t, at, text)
+	at := remotely(t, withoutReferrers(t, nil), "neighbours")
+	pushBadSignature(t, at, "bad")
+	sign(t, at, crafted{key: root.Leaf(t, "signer", protocol.KeySpecEC256)})
+	if index := referrersTag(t, at); len(index.Manifests) != 2 {
+		t.Fatalf("%d signatures", len(index.Manifests))
 	}
-	sign(t, at, crafted{key: leaf})
 	return bothVerify(t, newConfig(t, root, "ca:peers"), at)
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	notationrevocation "github.com/notaryproject/notation-core-go/revocation"
+	"github.com/notaryproject/notation-core-go/revocation/crl"
 	"github.com/notaryproject/notation-core-go/revocation/purpose"
 	"golang.org/x/crypto/ocsp"
 
@@ -41,11 +42,24 @@ func newOffice(t *testing.T) *office {
 	return &office{t, server.URL, testpki.Root(t, "root"), mux}
 }
 
+// patience is what requests get, so that a busy machine does not make an answer
+// unknown.
+const patience = time.Minute
+
+func newChecker() *revocation.Checker {
+	return &revocation.Checker{OCSPTimeout: patience, CRLTimeout: patience}
+}
+
 // status has both find out about the first certificate of a chain, each at an
 // office of its own.
 func status(arrange func(o *office) *testpki.Entity) func(*testing.T) (theirs, ours string) {
 	return func(t *testing.T) (theirs, ours string) {
-		validator, err := notationrevocation.NewWithOptions(notationrevocation.Options{CertChainPurpose: purpose.CodeSigning})
+		client := &http.Client{Timeout: patience}
+		fetcher, err := crl.NewHTTPFetcher(client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		validator, err := notationrevocation.NewWithOptions(notationrevocation.Options{OCSPHTTPClient: client, CRLFetcher: fetcher, CertChainPurpose: purpose.CodeSigning})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +67,7 @@ func status(arrange func(o *office) *testpki.Entity) func(*testing.T) (theirs, o
 		if err != nil {
 			t.Fatal(err)
 		}
-		report := new(revocation.Checker).Check(t.Context(), revocation.Request{Chain: arrange(newOffice(t)).Chain()})
+		report := newChecker().Check(t.Context(), revocation.Request{Chain: arrange(newOffice(t)).Chain()})
 		if report.ChainErr != nil {
 			t.Fatal(report.ChainErr)
 		}
@@ -255,7 +269,7 @@ func revokedLater(t *testing.T) (theirs, ours string) {
 	attach(t, at, envelope.FormatJWS, countersigned(t, at, leaf, signed, o.root.TSA(t, "tsa", protocol.KeySpecEC256)), leaf)
 	directory := newConfig(t, o.root, "ca:peers", "tsa:peers")
 	_, their := peer{config: directory}.outcome(t, at, nil)
-	_, our := library{config: directory, revocation: new(revocation.Checker)}.outcome(t, at, nil)
+	_, our := library{config: directory, revocation: newChecker()}.outcome(t, at, nil)
 	return said(their), said(our)
 }
 

@@ -154,7 +154,7 @@ func allProbes() []probe {
 		{"G16", "TP-30", "policy with an identity of several values (OU=a+OU=b)", policyOf(multiValued), true},
 		{"G17", "TS-04", "trust store with a README in it", storeOf(withReadme), false},
 		{"G17", "TS-05", "trust store with a sub-directory", storeOf(withDirectory), false},
-		{"G19", "VER-08", "good signature among manifests with two layers", badNeighbours, false},
+		{"G19", "VER-08", "good signature behind a manifest with two layers", badNeighbours, false},
 		{"G20", "MAN-19", "signature whose thumbprints are of no trusted certificate", strangersThumbprints, false},
 		vector("G21", "CERT-10", "leaf for any extended key usage", "cert-10-leaf-for-any-purpose-as-well-jws"),
 		vector("G22", "CERT-05", "intermediate whose basic constraints are not critical", "cert-05-intermediate-with-basic-constraints-not-critical-jws"),
