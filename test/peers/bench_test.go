@@ -87,6 +87,10 @@ func newSubject(b *testing.B, spec protocol.KeySpec, format envelope.Format, cer
 	repo.Signature = artifact.Signature{MediaType: format.MediaType(), Envelope: sealed.Envelope}
 	repo.manifest = ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(sealed.Envelope), Size: int64(len(sealed.Envelope))}
 	s := &subject{config: newConfig(b, root, "ca:root"), repo: repo, key: leaf}
+	policy := filepath.Join(s.config, trust.LegacyPolicyFile)
+	if err := os.Rename(policy, filepath.Join(s.config, trust.OCIPolicyFile)); err != nil {
+		b.Fatal(err)
+	}
 	age(b, s.config)
 	s.request = host.ArtifactRequest{Reference: repo.target.Digest.String(), Name: "registry.example.com/app", Scope: "registry.example.com/app", MaxSignatures: host.DefaultMaxSignatures}
 	return s
@@ -121,7 +125,7 @@ func (s *subject) signet() *host.Verifier {
 // theirs returns notation-go's.
 func (s *subject) theirs(b *testing.B) notation.Verifier {
 	b.Helper()
-	data, err := os.ReadFile(filepath.Join(s.config, "trustpolicy.json"))
+	data, err := os.ReadFile(filepath.Join(s.config, trust.OCIPolicyFile))
 	if err != nil {
 		b.Fatal(err)
 	}
