@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 	"github.com/aws/smithy-go"
 
 	"github.com/signet-project/signet/protocol"
@@ -89,6 +89,8 @@ func meaningOf(code string, status int) meaning {
 		return meaning{code: protocol.CodeThrottled}
 	}
 	switch status {
+	case 0: // from a source of credentials on this machine
+		return meaning{code: protocol.CodeAccessDenied}
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return meaning{code: protocol.CodeAccessDenied}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
@@ -119,17 +121,24 @@ func (s *service) failure(op operation, keyID string, err error) *protocol.Error
 		prefix, err = prefix+": get credentials", source.cause
 	}
 	status := 0
-	if response, ok := errors.AsType[*awshttp.ResponseError](err); ok {
-		status = response.HTTPStatusCode()
+	if answer, ok := errors.AsType[statusError](err); ok {
+		status = answer.HTTPStatusCode()
 	}
 	const noCode = "UnknownError" // is what the SDK says when an answer has none
-	if answer, ok := errors.AsType[smithy.APIError](err); ok && answer.ErrorCode() != noCode {
+	if answer, ok := errors.AsType[smithy.APIError](err); ok && answer.ErrorCode() != "" && answer.ErrorCode() != noCode {
 		return answered(prefix, op, ofCredentials, answer, status)
 	}
-	if status != 0 { // not from AWS, as it seems
+	noRole := ofCredentials && status == http.StatusNotFound // attached to the instance
+	if status != 0 && !noRole {
 		return protocol.Errorf(meaningOf("", status).code, "%s: the answer is not one of AWS: status %d %s", prefix, status, http.StatusText(status))
 	}
 	return s.unanswered(prefix, ofCredentials, err)
+}
+
+// statusError is an error that came with an HTTP status.
+type statusError interface {
+	error
+	HTTPStatusCode() int
 }
 
 // answered is the failure of a request that AWS refused.
@@ -161,6 +170,9 @@ func (s *service) unanswered(prefix string, ofCredentials bool, err error) *prot
 		cause = request.Err
 	}
 	text := signer.OneLine(cause.Error())
+	if _, ok := errors.AsType[*processcreds.ProviderError](err); ok { // whose text has what was printed, secrets and all
+		text = "the profile's credential_process failed, or printed something else"
+	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return protocol.Errorf(protocol.CodeGeneric, "%s: %s: name the CA of the server, or of the proxy, by AWS_CA_BUNDLE", prefix, text)
 	}

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -116,6 +118,7 @@ func TestCredentials(t *testing.T) {
 	files := func(text string) string {
 		return "AWS_CONFIG_FILE=" + writeFile(t, fmt.Appendf(nil, text, role, secret))
 	}
+	container, instance := container(t), instance(t)
 	config := map[string]string{ConfigTimeout: "5m", ConfigEndpoint: front.URL}
 	endpoint := "AWS_ENDPOINT_URL_STS=" + sts.URL
 	temporary := "ASIA true"
@@ -139,6 +142,9 @@ func TestCredentials(t *testing.T) {
 			[]string{"Action=AssumeRoleWithWebIdentity", "WebIdentityToken=the-identity-of-a-pod", "role%2Fsigner"}},
 		{"role by way of a web identity", append(alone(t), endpoint, "AWS_WEB_IDENTITY_TOKEN_FILE="+token, "AWS_ROLE_ARN="+role), with(config, ConfigRoleARN, role), temporary,
 			[]string{"Action=AssumeRole&", "RoleSessionName=notation-awskms"}},
+		{"role of a container", append(alone(t), "AWS_CONTAINER_CREDENTIALS_FULL_URI="+container), config, "CONT true", nil},
+		{"role of an instance", append(alone(t), "AWS_EC2_METADATA_DISABLED=false", "AWS_EC2_METADATA_SERVICE_ENDPOINT="+instance), config, "INST true", nil},
+		{"credential process", append(alone(t), prints(t, `{"Version": 1, "AccessKeyId": "PROCESS", "SecretAccessKey": "`+secret+`"}`)), config, "PROC false", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			asked.Store("")
@@ -157,6 +163,70 @@ func TestCredentials(t *testing.T) {
 			}
 		})
 	}
+}
+
+// prints makes a configuration with a credential process that prints text.
+func prints(t *testing.T, text string) string {
+	t.Helper()
+	show := "cat"
+	if runtime.GOOS == "windows" {
+		show = "type"
+	}
+	return "AWS_CONFIG_FILE=" + writeFile(t, fmt.Appendf(nil, "[default]\ncredential_process = %s %s\n", show, writeFile(t, []byte(text))))
+}
+
+func TestNoCredentials(t *testing.T) {
+	empty := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(empty.Close)
+	for name, c := range map[string]struct{ env, want string }{
+		"credential process that prints something else": {prints(t, "key="+secret), "credential_process failed"},
+		"instance without a role":                       {"AWS_EC2_METADATA_SERVICE_ENDPOINT=" + empty.URL, "there are none: set AWS_PROFILE"},
+	} {
+		t.Run("PLG-12 "+name, func(t *testing.T) {
+			process := plugintest.Start(t, "awskms", append(alone(t), "AWS_EC2_METADATA_DISABLED=false", c.env)...)
+			_, err := generate(t, over(process), "alias/k", map[string]string{ConfigRegion: "us-east-2", ConfigTimeout: "5m"})
+			plugintest.WantError(t, err, protocol.CodeAccessDenied, "get credentials", c.want)
+			if strings.Contains(err.Error()+process.Printed(), secret) {
+				t.Errorf("the secret is shown: %v", err)
+			}
+		})
+	}
+}
+
+// roleCredentials is what containers and instances are told about their role.
+func roleCredentials(id string) string {
+	return fmt.Sprintf(`{"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": %q, "SecretAccessKey": %q, "Token": "t", "Expiration": "2099-01-01T00:00:00Z"}`, id, secret)
+}
+
+// container starts the endpoint by which containers get the credentials of their
+// role, and returns its URL.
+func container(t *testing.T) string {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, roleCredentials("CONTAINER")) }))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// instance starts the metadata service of an EC2 instance, version 2, and returns
+// its URL. (That of moto leaves out whether it succeeded.)
+func instance(t *testing.T) string {
+	const roles = "/latest/meta-data/iam/security-credentials/"
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodPut && r.URL.Path == "/latest/api/token":
+			w.Header().Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "21600")
+			io.WriteString(w, "token")
+		case r.Header.Get("X-Aws-Ec2-Metadata-Token") != "token":
+			w.WriteHeader(http.StatusUnauthorized)
+		case r.URL.Path == roles:
+			io.WriteString(w, "signer")
+		case r.URL.Path == roles+"signer":
+			io.WriteString(w, roleCredentials("INSTANCE"))
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
 }
 
 // TestNewCredentials changes the credentials under a session.
