@@ -98,6 +98,20 @@ func (e *PluginVerifyError) Error() string {
 // Unwrap returns the plugin's answer or what was wrong with it.
 func (e *PluginVerifyError) Unwrap() error { return e.Err }
 
+// PluginLocateError says that a plugin needed to verify is not there, or may not be
+// run. It fails the signature at every level.
+type PluginLocateError struct {
+	Plugin string
+	Err    error
+}
+
+func (e *PluginLocateError) Error() string {
+	return fmt.Sprintf("error while locating the verification plugin %q, make sure the plugin is installed successfully before verifying the signature. error: %v", e.Plugin, e.Err)
+}
+
+// Unwrap returns why.
+func (e *PluginLocateError) Unwrap() error { return e.Err }
+
 // CriticalAttributesError says that a signature carries critical attributes
 // that neither the host nor a plugin has processed (VER-26).
 type CriticalAttributesError struct {

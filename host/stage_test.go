@@ -317,6 +317,10 @@ func (r *shelf) FetchSignature(_ context.Context, manifest, _ ocispec.Descriptor
 	return nil, artifact.ErrNotFound
 }
 
+func (r *shelf) Manifests(context.Context, ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	return nil, nil
+}
+
 func (r *shelf) PushSignature(_ context.Context, request artifact.PushRequest) (ocispec.Descriptor, error) {
 	r.pushed = append(r.pushed, request)
 	r.put(&artifact.Signature{MediaType: request.MediaType, Envelope: request.Envelope, Subject: request.Subject, Annotations: request.Annotations})

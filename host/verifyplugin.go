@@ -68,11 +68,11 @@ func (j *job) openPlugin(ctx context.Context) error {
 func (j *job) findPlugin(ctx context.Context, wanted trust.VerificationPlugin) (*verificationPlugin, error) {
 	name := wanted.Name
 	if j.verifier.Plugins == nil {
-		return nil, locateError(name, errors.New("this verifier has no plugins"))
+		return nil, &PluginLocateError{name, errors.New("this verifier has no plugins")}
 	}
 	client, err := j.verifier.Plugins.Get(ctx, name)
 	if err != nil {
-		return nil, locateError(name, err)
+		return nil, &PluginLocateError{name, err}
 	}
 	metadata, err := client.GetMetadata(ctx, &protocol.GetMetadataRequest{PluginConfig: wanted.PluginConfig})
 	if err != nil {
@@ -102,10 +102,6 @@ func (j *job) findPlugin(ctx context.Context, wanted trust.VerificationPlugin) (
 		return nil, fmt.Errorf("digital signature requires plugin %q with signature verification capabilities (%q and/or %q) installed", name, verifierCapabilities[0], verifierCapabilities[1])
 	}
 	return plugin, nil
-}
-
-func locateError(name string, err error) error {
-	return fmt.Errorf("error while locating the verification plugin %q, make sure the plugin is installed successfully before verifying the signature. error: %w", name, err)
 }
 
 // callPlugin has the signature's plugin make the checks it is there for

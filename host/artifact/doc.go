@@ -75,6 +75,11 @@ type Repository interface {
 	// others; a [*RegistryError] that the registry failed.
 	FetchSignature(ctx context.Context, manifest, subject ocispec.Descriptor) (*Signature, error)
 
+	// Manifests lists the manifests that an index names, in its order, each once;
+	// none for a manifest that is no index. Only MediaType, Digest and Size are set. The
+	// index's own content is verified, what it lists is not looked at.
+	Manifests(ctx context.Context, index ocispec.Descriptor) ([]ocispec.Descriptor, error)
+
 	// PushSignature stores an envelope and returns the descriptor of the manifest
 	// made for it. The artifact itself is not touched. Errors are [*PushError].
 	PushSignature(ctx context.Context, request PushRequest) (ocispec.Descriptor, error)

@@ -2,12 +2,14 @@ package artifact
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -54,6 +56,57 @@ func parseIndex(data []byte) (*index, error) {
 		}
 	}
 	return result, nil
+}
+
+// manifests lists what in the index can be signed as an artifact, each once.
+func (x *index) manifests() ([]ocispec.Descriptor, error) {
+	var list []ocispec.Descriptor
+	listed := make(map[digest.Digest]bool, len(x.entries))
+	for _, entry := range x.entries {
+		if !isManifestType(entry.desc.MediaType) || listed[entry.desc.Digest] {
+			continue
+		}
+		if err := checkSize(entry.desc, MaxManifestSize); err != nil {
+			return nil, fmt.Errorf("an entry: %w", err)
+		}
+		listed[entry.desc.Digest] = true
+		list = append(list, plain(entry.desc))
+	}
+	return list, nil
+}
+
+// readMembers is [Repository.Manifests] for any store.
+func readMembers(ctx context.Context, from store, target ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	if !isIndexType(target.MediaType) {
+		return nil, nil
+	}
+	bad := func(err error) ([]ocispec.Descriptor, error) {
+		if failed, ok := errors.AsType[*RegistryError](err); ok {
+			return nil, failed
+		}
+		return nil, fmt.Errorf("index %s: %w", target.Digest, err)
+	}
+	if err := checkSize(target, MaxManifestSize); err != nil {
+		return bad(err)
+	}
+	data, err := from.readManifest(ctx, "index", target)
+	if err != nil {
+		return bad(err)
+	}
+	index, err := parseIndex(data)
+	if err != nil {
+		return bad(err)
+	}
+	members, err := index.manifests()
+	if err != nil {
+		return bad(err)
+	}
+	return members, nil
+}
+
+// isIndexType tells whether content of this media type lists manifests.
+func isIndexType(mediaType string) bool {
+	return mediaType == ocispec.MediaTypeImageIndex || mediaType == mediaTypeDockerManifestList
 }
 
 // add puts a descriptor at the end and reports whether the index changed. An

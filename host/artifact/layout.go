@@ -268,8 +268,8 @@ func (l *Layout) surveyIndex(contents *layoutContents, index *index, depth int) 
 		if len(contents.manifests) == maxLayoutManifests {
 			return fmt.Errorf("more than %d manifests: %w", maxLayoutManifests, ErrTooLarge)
 		}
-		switch desc.MediaType {
-		case ocispec.MediaTypeImageIndex, mediaTypeDockerManifestList:
+		switch {
+		case isIndexType(desc.MediaType):
 			data, err := l.read(desc, MaxManifestSize)
 			if err != nil {
 				continue // nothing in it can be read from here; Resolve says why
@@ -328,7 +328,16 @@ func (l *Layout) readIndex() ([]byte, *index, error) {
 	return data, index, nil
 }
 
-func (l *Layout) readManifest(_ context.Context, target ocispec.Descriptor) ([]byte, error) {
+// Manifests lists the manifests of an index.
+func (l *Layout) Manifests(ctx context.Context, index ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	members, err := readMembers(ctx, l, index)
+	if err != nil {
+		return nil, l.failure(err)
+	}
+	return members, nil
+}
+
+func (l *Layout) readManifest(_ context.Context, _ string, target ocispec.Descriptor) ([]byte, error) {
 	return l.read(target, MaxManifestSize)
 }
 

@@ -176,7 +176,8 @@ func Thumbprints(annotations map[string]string) ([]string, bool) {
 // store reads verified content: the result has the descriptor's size and digest.
 // What the store does not have or cannot vouch for is not a [*RegistryError].
 type store interface {
-	readManifest(ctx context.Context, target ocispec.Descriptor) ([]byte, error)
+	// what names the kind of manifest, for errors.
+	readManifest(ctx context.Context, what string, target ocispec.Descriptor) ([]byte, error)
 	readBlob(ctx context.Context, target ocispec.Descriptor) ([]byte, error)
 }
 
@@ -195,7 +196,7 @@ func fetchSignature(ctx context.Context, from store, manifest, subject ocispec.D
 	if err := checkSize(manifest, MaxManifestSize); err != nil {
 		return bad(err)
 	}
-	data, err := from.readManifest(ctx, manifest)
+	data, err := from.readManifest(ctx, "signature manifest", manifest)
 	if err != nil {
 		return bad(err)
 	}

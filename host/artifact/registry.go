@@ -272,8 +272,13 @@ func (r *remoteRepository) FetchSignature(ctx context.Context, manifest, subject
 	return fetchSignature(ctx, r, manifest, subject)
 }
 
-func (r *remoteRepository) readManifest(ctx context.Context, target ocispec.Descriptor) ([]byte, error) {
-	return r.read(ctx, r.repo.Manifests(), "fetch signature manifest", target)
+// Manifests lists the manifests of an index.
+func (r *remoteRepository) Manifests(ctx context.Context, index ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	return readMembers(ctx, r, index)
+}
+
+func (r *remoteRepository) readManifest(ctx context.Context, what string, target ocispec.Descriptor) ([]byte, error) {
+	return r.read(ctx, r.repo.Manifests(), "fetch "+what, target)
 }
 
 func (r *remoteRepository) readBlob(ctx context.Context, target ocispec.Descriptor) ([]byte, error) {

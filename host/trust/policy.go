@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -57,7 +58,9 @@ type OCIPolicy struct {
 	// Warnings are remarks on what is allowed and hardly meant, and on what
 	// other hosts do not enforce.
 	Warnings []string
-	byScope  map[string]*Statement
+	// Digest is the SHA-256 of the document.
+	Digest  [sha256.Size]byte
+	byScope map[string]*Statement
 }
 
 // BlobPolicy is a valid trust policy for files (TP-07).
@@ -106,7 +109,7 @@ func ParseOCIPolicy(data []byte) (*OCIPolicy, error) {
 	if err != nil {
 		return nil, err
 	}
-	policy := &OCIPolicy{Warnings: doc.warnings(), byScope: map[string]*Statement{}}
+	policy := &OCIPolicy{Warnings: doc.warnings(), Digest: sha256.Sum256(data), byScope: map[string]*Statement{}}
 	for _, s := range doc.statements {
 		parsed, err := s.parse(kindOCI)
 		if err != nil {
