@@ -8,6 +8,8 @@ import (
 	"iter"
 	"net"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -64,9 +66,10 @@ type BatchItem struct {
 	Reference string
 	// Index is the listed reference that led to it; empty for a listed artifact.
 	Index string
+	// Place is where it is; nil as long as that is not known.
+	Place *Place
 
-	place *Place
-	err   error // why it cannot be looked at
+	err error // why it cannot be looked at
 }
 
 // BatchResult is what came of one artifact of a batch.
@@ -124,12 +127,69 @@ func (v *Verifier) Basis(ctx context.Context, settings ...string) (string, error
 }
 
 // SignBatch signs the artifacts of a batch; see [Verifier.VerifyBatch]. Only
-// success is final.
+// success is final. When the key cannot make the first signature, the run ends with
+// that error: the others would fare no better, and a token may lock itself after a few
+// wrong PINs.
 func (s *Signer) SignBatch(ctx context.Context, b *Batch, report func(*BatchResult) error) error {
-	return b.run(ctx, report, func(ctx context.Context, place *Place, result *BatchResult) {
-		result.Signed, result.Err = s.SignArtifact(ctx, place.Repository, place.Reference)
+	signer := *s
+	signer.Key = &firstAlone{Key: s.Key, signer: s}
+	ended := func(result *BatchResult) error {
+		if unusable, ok := errors.AsType[*unusableKeyError](result.Err); ok {
+			return unusable.err
+		}
+		return report(result)
+	}
+	return b.run(ctx, ended, func(ctx context.Context, place *Place, result *BatchResult) {
+		result.Signed, result.Err = signer.SignArtifact(ctx, place.Repository, place.Reference)
 		result.Final = result.Err == nil
 	})
+}
+
+// firstAlone is a key that makes its first signature, which has to be a good one,
+// while the others wait for it.
+type firstAlone struct {
+	Key
+	signer *Signer
+	mu     sync.Mutex
+	failed error
+	proven atomic.Bool
+}
+
+// unusableKeyError says that a key could not make a good first signature.
+type unusableKeyError struct{ err error }
+
+func (e *unusableKeyError) Error() string { return e.err.Error() }
+
+func (e *unusableKeyError) Unwrap() error { return e.err }
+
+// Seal signs, if the key has signed before or this is the first time.
+func (k *firstAlone) Seal(ctx context.Context, request SealRequest) (*Sealed, error) {
+	if !k.proven.Load() {
+		return k.first(ctx, request)
+	}
+	return k.Key.Seal(ctx, request)
+}
+
+func (k *firstAlone) first(ctx context.Context, request SealRequest) (*Sealed, error) {
+	k.mu.Lock()
+	if k.proven.Load() {
+		k.mu.Unlock()
+		return k.Key.Seal(ctx, request)
+	}
+	defer k.mu.Unlock()
+	if k.failed != nil {
+		return nil, k.failed
+	}
+	sealed, err := k.Key.Seal(ctx, request)
+	if err == nil {
+		_, err = k.signer.selfCheck(request.Format, sealed.Envelope)
+	}
+	if err != nil {
+		k.failed = &unusableKeyError{err}
+		return nil, k.failed
+	}
+	k.proven.Store(true)
+	return sealed, nil
 }
 
 // run works through the batch.
@@ -141,11 +201,11 @@ func (b *Batch) run(ctx context.Context, report func(*BatchResult) error, do fun
 			return result
 		}
 		start := b.now()
-		if item.place == nil && result.Err == nil {
-			result.place, result.Err = b.Open(ctx, item.Reference)
+		if item.Place == nil && result.Err == nil {
+			result.Place, result.Err = b.Open(ctx, item.Reference)
 		}
 		if result.Err == nil {
-			do(ctx, result.place, result)
+			do(ctx, result.Place, result)
 		} else {
 			result.Final = is[*artifact.ReferenceError](result.Err)
 		}
@@ -207,7 +267,7 @@ func (b *Batch) expand(ctx context.Context, reference string) []*BatchItem {
 	} else if target, err = place.Repository.Resolve(ctx, place.Reference); err != nil {
 		return fail(err)
 	}
-	listed.place = &Place{&resolvedRepository{place.Repository, place.Reference, target}, place.Name, place.Reference}
+	listed.Place = &Place{&resolvedRepository{place.Repository, place.Reference, target}, place.Name, place.Reference}
 	tree := &tree{repository: place.Repository, known: map[string]bool{target.Digest.String(): true}}
 	if err := tree.walk(ctx, target, 0); err != nil {
 		return fail(fmt.Errorf("the manifests below %s@%s cannot be listed: %w", place.Name, target.Digest, err))
@@ -215,7 +275,7 @@ func (b *Batch) expand(ctx context.Context, reference string) []*BatchItem {
 	items := []*BatchItem{listed}
 	for _, member := range tree.members {
 		items = append(items, &BatchItem{
-			Reference: place.Name + "@" + member, Index: reference, place: &Place{place.Repository, place.Name, member},
+			Reference: place.Name + "@" + member, Index: reference, Place: &Place{place.Repository, place.Name, member},
 		})
 	}
 	return items

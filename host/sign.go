@@ -137,7 +137,7 @@ func (s *Signer) seal(ctx context.Context, target ocispec.Descriptor) (*Sealed, 
 	}
 	parsed, err := s.selfCheck(format, sealed.Envelope)
 	if err != nil {
-		return nil, nil, fmt.Errorf("generated signature failed verification: %w", err)
+		return nil, nil, err
 	}
 	return sealed, parsed, nil
 }
@@ -145,16 +145,19 @@ func (s *Signer) seal(ctx context.Context, target ocispec.Descriptor) (*Sealed, 
 // selfCheck reads an envelope back and checks all that needs no trust policy.
 func (s *Signer) selfCheck(format envelope.Format, data []byte) (*envelope.Envelope, error) {
 	parsed, err := envelope.Parse(format.MediaType(), data)
+	if err == nil {
+		err = parsed.VerifySignature()
+	}
+	if err == nil {
+		err = pki.CheckChain(parsed.Certificates, pki.CodeSigning)
+	}
+	if err == nil {
+		err = pki.CheckValidity(parsed.Certificates, parsed.SigningTime)
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("generated signature failed verification: %w", err)
 	}
-	if err := parsed.VerifySignature(); err != nil {
-		return nil, err
-	}
-	if err := pki.CheckChain(parsed.Certificates, pki.CodeSigning); err != nil {
-		return nil, err
-	}
-	return parsed, pki.CheckValidity(parsed.Certificates, parsed.SigningTime)
+	return parsed, nil
 }
 
 func (s *Signer) now() time.Time {

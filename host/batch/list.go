@@ -25,11 +25,12 @@ type List struct {
 	entries []string
 	known   map[string]struct{}
 	read    int
+	limit   int
 }
 
 // NewList returns an empty list that keeps what belongs to shard.
 func NewList(shard Shard) *List {
-	return &List{shard: shard, known: map[string]struct{}{}}
+	return &List{shard: shard, known: map[string]struct{}{}, limit: MaxEntries}
 }
 
 // Entries returns what the list keeps. It belongs to the list.
@@ -47,8 +48,8 @@ func (l *List) Add(entry string) error {
 	if _, twice := l.known[entry]; twice {
 		return nil
 	}
-	if len(l.entries) == MaxEntries {
-		return fmt.Errorf("more than %d entries: split the list, or run it in more shards", MaxEntries)
+	if len(l.entries) == l.limit {
+		return fmt.Errorf("more than %d entries: split the list, or run it in more shards", l.limit)
 	}
 	l.known[entry] = struct{}{}
 	l.entries = append(l.entries, entry)

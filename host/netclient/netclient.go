@@ -29,7 +29,10 @@ const (
 	handshakeTimeout = 10 * time.Second
 	idleTimeout      = 90 * time.Second
 	maxHeaderBytes   = 64 << 10
-	maxCAFileSize    = 16 << 20
+	// maxIdle is how many connections are kept for the next request. A run over many
+	// artifacts of one registry has that many requests under way.
+	maxIdle       = 256
+	maxCAFileSize = 16 << 20
 )
 
 // Options says how a client reaches the network. The zero value goes there
@@ -69,8 +72,8 @@ func New(opts Options) (*http.Client, error) {
 			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:    handshakeTimeout,
 			IdleConnTimeout:        idleTimeout,
-			MaxIdleConns:           100,
-			MaxIdleConnsPerHost:    8,
+			MaxIdleConns:           maxIdle,
+			MaxIdleConnsPerHost:    maxIdle,
 			MaxResponseHeaderBytes: maxHeaderBytes,
 			ForceAttemptHTTP2:      true,
 		},

@@ -165,7 +165,7 @@ func (a *app) blobVerifyCommand() *cobra.Command {
 	flags.StringArrayVar(&pluginConfig, "plugin-config", nil, "{key}={value} pairs that are passed as it is to a plugin, refer plugin's documentation to set appropriate values")
 	flags.StringArrayVarP(&metadata, "user-metadata", "m", nil, "user defined {key}={value} pairs that must be present in the signature for successful verification if provided")
 	mustMark(cmd.MarkFlagRequired("signature"))
-	report := a.reportFlags(cmd)
+	report := a.reportFlags(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkOutput(report.output, "text", "json"); err != nil {
 			return err

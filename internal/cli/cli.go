@@ -72,6 +72,20 @@ func (l *lineWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
+// redirect lets what is written go to another writer, until the function returned
+// is called.
+func (l *lineWriter) redirect(to io.Writer) (restore func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.w
+	l.w = to
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.w = before
+	}
+}
+
 // endLine completes the last line.
 func (l *lineWriter) endLine() {
 	if l.open {

@@ -77,6 +77,19 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"registry": plain(scriptRegistry),
 	// requests: prints the registry's requests since the last time.
 	"requests": plain(scriptRequests),
+	// fleet N FILE: adds N artifacts to the registry, tagged f0, f1, …, and lists
+	// their references by digest in the file; sets F0, F1, … to these.
+	"fleet": plain(scriptFleet),
+	// index TAG MEMBER...: adds an index of tagged manifests, or of those with a
+	// digest, to the registry; sets INDEX.
+	"index": plain(scriptIndex),
+	// append FILE MORE...: puts other files at the end of a file.
+	"append": plain(scriptAppend),
+	// covers RESULTS LIST: the lines of a results file and those of a list have the
+	// same references.
+	"covers": plain(scriptCovers),
+	// conforms SCHEMA FILE: each line of the file is JSON by the schema.
+	"conforms": plain(scriptConforms),
 	// copytolayout DIR: copies the registry's artifact with its signatures.
 	"copytolayout": plain(scriptCopyToLayout),
 	// bigfile FILE SIZE: a file with that many zeros.
@@ -558,7 +571,7 @@ func scriptCopyToLayout(ts *testscript.TestScript, args []string) error {
 		if err := os.WriteFile(blobPath(ts, args[0], c.desc.Digest.String()), c.data, 0o644); err != nil {
 			return err
 		}
-		if c.desc.MediaType == ocispec.MediaTypeImageManifest {
+		if c.desc.MediaType == ocispec.MediaTypeImageManifest || c.desc.MediaType == ocispec.MediaTypeImageIndex {
 			index.Manifests = append(index.Manifests, c.desc)
 		}
 	}

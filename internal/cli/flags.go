@@ -87,47 +87,21 @@ func (a *app) credentialStore() (credentials.Store, error) {
 	})
 }
 
-// target is the artifact that a command line names.
-type target struct {
-	repo artifact.Repository
-	// name is registry/repository or the layout's path.
-	name string
-	// reference is the tag or digest.
-	reference string
-}
-
 // open finds the repository that an argument names.
-func (a *app) open(ctx context.Context, f *registryFlags, argument string, layout bool, opts artifact.OpenOptions) (*target, error) {
-	if layout {
-		ref, err := artifact.ParseLayoutReference(argument)
-		if err != nil {
-			return nil, err
-		}
-		repo, err := artifact.OpenLayout(ctx, ref.Path)
-		return &target{repo, ref.Path, ref.Reference}, err
-	}
-	ref, err := artifact.ParseReference(argument)
-	if err != nil {
-		return nil, err
-	}
-	client, err := a.client(f)
-	if err != nil {
-		return nil, err
-	}
-	repo, err := client.Open(ref, opts)
-	return &target{repo, ref.Name(), ref.Reference}, err
+func (a *app) open(ctx context.Context, f *registryFlags, argument string, layout bool, opts artifact.OpenOptions) (*host.Place, error) {
+	return a.opener(f, layout, opts).place(ctx, argument)
 }
 
 // warnTag says that a tag is not a good name for what is signed (GEN-09).
-func (a *app) warnTag(verb string, t *target) {
-	if artifact.IsDigest(t.reference) {
+func (a *app) warnTag(verb string, place *host.Place) {
+	if artifact.IsDigest(place.Reference) {
 		return
 	}
 	if verb == "sign" {
-		a.warnf("Always sign the artifact using digest(@sha256:...) rather than a tag(:%s) because tags are mutable and a tag reference can point to a different artifact than the one signed.", t.reference)
+		a.warnf("Always sign the artifact using digest(@sha256:...) rather than a tag(:%s) because tags are mutable and a tag reference can point to a different artifact than the one signed.", place.Reference)
 		return
 	}
-	a.warnf("Always %s the artifact using digest(@sha256:...) rather than a tag(:%s) because resolved digest may not point to the same signed artifact, as tags are mutable.", verb, t.reference)
+	a.warnf("Always %s the artifact using digest(@sha256:...) rather than a tag(:%s) because resolved digest may not point to the same signed artifact, as tags are mutable.", verb, place.Reference)
 }
 
 // signerFlags are the flags that choose key and envelope (CLI-05).

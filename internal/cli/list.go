@@ -110,17 +110,17 @@ func (a *app) examine(ctx context.Context, verb string, registry *registryFlags,
 	if limit <= 0 {
 		return nil, fmt.Errorf("max-signatures value %d must be a positive number", limit)
 	}
-	t, err := a.open(ctx, registry, argument, layout, artifact.OpenOptions{})
+	place, err := a.open(ctx, registry, argument, layout, artifact.OpenOptions{})
 	if err != nil {
 		return nil, err
 	}
-	desc, err := t.repo.Resolve(ctx, t.reference)
+	desc, err := place.Repository.Resolve(ctx, place.Reference)
 	if err != nil {
 		return nil, err
 	}
-	a.warnTag(verb, t)
-	found := &signatures{repo: t.repo, reference: t.name + "@" + desc.Digest.String(), artifact: desc}
-	for signature, err := range t.repo.Signatures(ctx, desc) {
+	a.warnTag(verb, place)
+	found := &signatures{repo: place.Repository, reference: place.Name + "@" + desc.Digest.String(), artifact: desc}
+	for signature, err := range place.Repository.Signatures(ctx, desc) {
 		if err != nil {
 			return nil, err
 		}

@@ -22,9 +22,9 @@ type reportFlags struct {
 	verbose bool
 }
 
-func (a *app) reportFlags(cmd *cobra.Command) *reportFlags {
+func (a *app) reportFlags(cmd *cobra.Command, formats ...string) *reportFlags {
 	f := &reportFlags{}
-	a.outputFlag(cmd, &f.output, "text", "json")
+	a.outputFlag(cmd, &f.output, formats...)
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "verbose mode: show every signature considered and every check")
 	return f
 }

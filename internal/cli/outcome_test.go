@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,11 +39,15 @@ func conforms(t *testing.T, schema string, value any) {
 // schemaDir is where the schemas are; scripts run elsewhere.
 var schemaDir, _ = filepath.Abs(filepath.Join("..", "..", "spec", "schemas"))
 
+// schemaBase begins the $id of every schema.
+const schemaBase = "https://signet-project.github.io/spec/schemas/"
+
 // validate holds one JSON document against a schema of spec/schemas.
 func validate(schema string, data []byte) error {
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
-	compiled, err := compiler.Compile(filepath.Join(schemaDir, schema))
+	compiler.UseLoader(schemaLoader{})
+	compiled, err := compiler.Compile(schemaBase + schema)
 	if err != nil {
 		return err
 	}
@@ -54,6 +59,18 @@ func validate(schema string, data []byte) error {
 		return fmt.Errorf("%s: %v\n%s", schema, err, data)
 	}
 	return nil
+}
+
+// schemaLoader finds schemas, which may refer to each other, by their $id.
+type schemaLoader struct{}
+
+func (schemaLoader) Load(url string) (any, error) {
+	file, err := os.Open(filepath.Join(schemaDir, strings.TrimPrefix(url, schemaBase)))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return jsonschema.UnmarshalJSON(file)
 }
 
 func scriptSchema(ts *testscript.TestScript, args []string) error {

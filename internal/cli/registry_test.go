@@ -28,6 +28,9 @@ type testRegistry struct {
 	// liar answers every manifest with another digest than its own.
 	liar bool
 	url  string
+	// before is called with each request, by several goroutines at once; nil for
+	// nothing.
+	before func(*http.Request)
 
 	mu       sync.Mutex
 	contents map[string]content
@@ -44,21 +47,47 @@ func scriptRegistry(ts *testscript.TestScript, args []string) error {
 		liar:     slices.Contains(args, "liar"),
 		contents: map[string]content{}, tags: map[string]string{},
 	}
-	manifest, blobs := newArtifact("in a registry\n")
-	for _, c := range append(blobs, manifest) {
-		r.contents[c.desc.Digest.String()] = c
-	}
-	r.tags["v1"] = manifest.desc.Digest.String()
-	server := httptest.NewServer(r)
-	ts.Defer(server.Close)
-	r.url = server.URL
-	address := strings.TrimPrefix(server.URL, "http://")
+	manifest := r.addArtifact("v1", "in a registry\n")
+	ts.Defer(r.start())
+	address := strings.TrimPrefix(r.url, "http://")
 	_, port, _ := strings.Cut(address, ":")
 	ts.Setenv("REGISTRY_IP", address)
 	ts.Setenv("REGISTRY", "localhost:"+port)
-	ts.Setenv("DIGEST", manifest.desc.Digest.String())
+	ts.Setenv("DIGEST", manifest)
 	ts.Value(registryKey{}).(*registryBox).registry = r
 	return nil
+}
+
+// start serves the registry at r.url until the function returned is called.
+func (r *testRegistry) start() (stop func()) {
+	server := httptest.NewServer(r)
+	r.url = server.URL
+	return server.Close
+}
+
+// addArtifact adds an artifact made of text and returns its digest.
+func (r *testRegistry) addArtifact(tag, text string) string {
+	manifest, blobs := newArtifact(text)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range append(blobs, manifest) {
+		r.contents[c.desc.Digest.String()] = c
+	}
+	r.tags[tag] = manifest.desc.Digest.String()
+	return r.tags[tag]
+}
+
+// answered counts the requests since the last script looked.
+func (r *testRegistry) answered() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.requests)
+}
+
+// name is the repository's, as users write it.
+func (r *testRegistry) name() string {
+	_, port, _ := strings.Cut(strings.TrimPrefix(r.url, "http://"), ":")
+	return "localhost:" + port + "/team/app"
 }
 
 type registryBox struct{ registry *testRegistry }
@@ -73,6 +102,9 @@ func scriptRequests(ts *testscript.TestScript, _ []string) error {
 }
 
 func (r *testRegistry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	if r.before != nil {
+		r.before(q)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	scheme, _, _ := strings.Cut(q.Header.Get("Authorization"), " ")

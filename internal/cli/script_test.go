@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -43,9 +44,14 @@ func runSignet() {
 		}
 	}()
 	home, _ := os.UserHomeDir()
-	status := Run(context.Background(), Env{
-		Args: os.Args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: io.MultiWriter(os.Stderr, &stderr), Environ: os.Environ(), Home: home,
-	})
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	env := Env{Args: os.Args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(), Home: home}
+	if asTerminal(os.Stderr) != nil {
+		os.Exit(Run(ctx, env)) // a test looks at the terminal
+	}
+	env.Stderr = io.MultiWriter(os.Stderr, &stderr)
+	status := Run(ctx, env)
 	errors := 0
 	for line := range strings.Lines(stderr.String()) {
 		if strings.HasPrefix(line, "Error: ") {
