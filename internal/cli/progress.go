@@ -20,8 +20,8 @@ type progress struct {
 	restore   func()
 }
 
-// startProgress shows progress on standard error if that is a terminal and nothing
-// else goes on there. Until stop, what the app writes to the terminal goes above it.
+// startProgress shows progress on standard error if that is a terminal with room for
+// it and nothing else goes on there. Until stop, what the app writes to the terminal goes above it.
 func (a *app) startProgress(verb string, total int) *progress {
 	errors, ok := a.Stderr.(*lineWriter)
 	if !ok {
@@ -29,6 +29,9 @@ func (a *app) startProgress(verb string, total int) *progress {
 	}
 	terminal := asTerminal(errors.w)
 	if terminal == nil || a.debug || a.getenv("TERM") == "dumb" {
+		return nil
+	}
+	if width, _, err := term.GetSize(int(terminal.Fd())); err != nil || width < 40 {
 		return nil
 	}
 	p := &progress{container: mpb.New(mpb.WithOutput(terminal))}

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/signet-project/signet/internal/testpty"
+	"github.com/signet-project/signet/internal/testterminal"
 )
 
 // screen collects what comes out of a terminal.
@@ -71,7 +71,6 @@ func watchProgress(t *testing.T, stdout, bar bool, args, env []string) {
 			}
 		}
 	}
-	controller, terminal := testpty.Open(t, 100, 30)
 	output, err := os.Create(filepath.Join(f.dir, "output"))
 	if err != nil {
 		t.Fatal(err)
@@ -79,15 +78,11 @@ func watchProgress(t *testing.T, stdout, bar bool, args, env []string) {
 	defer output.Close()
 	cmd := f.command(t.Context(), append([]string{"verify", "--from-file", f.listFile, missing}, args...)...)
 	cmd.Env = append(cmd.Env, env...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, output, terminal
-	if stdout {
-		cmd.Stdout = terminal
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	if !stdout {
+		cmd.Stdout = output
 	}
 	var seen screen
-	go seen.follow(controller)
+	go seen.follow(testterminal.Start(t, cmd))
 	if bar {
 		waitFor(t, "the bar", func() bool { return strings.Contains(seen.String(), "verify 12 / 13 [####") })
 	} else {

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Start starts cmd with a new pseudo terminal for its controlling terminal and
-// standard streams, and returns the other end. The process is killed when the
-// test ends.
+// Start starts cmd with a new pseudo terminal for its controlling terminal and those
+// standard streams that it does not have yet, and returns the other end. The process
+// is killed when the test ends.
 func Start(t testing.TB, cmd *exec.Cmd) *os.File {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -29,7 +29,15 @@ func Start(t testing.TB, cmd *exec.Cmd) *os.File {
 		t.Fatal(err)
 	}
 	defer slave.Close()
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	if cmd.Stdin == nil {
+		cmd.Stdin = slave
+	}
+	if cmd.Stdout == nil {
+		cmd.Stdout = slave
+	}
+	if cmd.Stderr == nil {
+		cmd.Stderr = slave
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -52,6 +60,9 @@ func other(master *os.File) (slave *os.File, err error) {
 			return
 		}
 		var number int
+		if err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80}); err != nil {
+			return
+		}
 		if number, err = unix.IoctlGetInt(int(fd), unix.TIOCGPTN); err == nil {
 			slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
 		}

@@ -1,2 +1,0 @@
-// Package testpty opens pseudo terminals for tests.
-package testpty
