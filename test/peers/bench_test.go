@@ -50,6 +50,10 @@ func (f *fetched) FetchSignature(context.Context, ocispec.Descriptor, ocispec.De
 	return &f.Signature, nil
 }
 
+func (f *fetched) Manifests(context.Context, ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	return nil, nil
+}
+
 func (f *fetched) PushSignature(context.Context, artifact.PushRequest) (ocispec.Descriptor, error) {
 	panic("a verifier pushes nothing")
 }
