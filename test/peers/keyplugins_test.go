@@ -29,12 +29,14 @@ type keys struct {
 	env []string
 }
 
-// keyPlugins are the plugins of key services, each with a function that starts
-// its service and makes a key of every spec.
-var keyPlugins = []struct {
+// keyPlugin is the plugin of a key service, with a function that starts the service
+// and makes a key of every spec.
+type keyPlugin struct {
 	name  string
 	start func(*testing.T) keys
-}{
+}
+
+var keyPlugins = []keyPlugin{
 	{"awskms", kmsKeys},
 	{"pkcs11", tokenKeys},
 	{"vault", vaultKeys},
