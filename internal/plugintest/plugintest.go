@@ -181,6 +181,37 @@ func (d discreet) Call(ctx context.Context, command protocol.Command, request []
 	return answer, err
 }
 
+// Sign describes a key and signs with it, for a CSR or with its chain.
+func Sign(t testing.TB, client *protocol.Client, keyID string, config map[string]string, csr bool) (*protocol.GenerateSignatureResponse, error) {
+	t.Helper()
+	described, err := client.DescribeKey(t.Context(), &protocol.DescribeKeyRequest{KeyID: keyID, PluginConfig: config})
+	if err != nil {
+		return nil, err
+	}
+	return Generate(t, client, keyID, described.KeySpec, config, csr)
+}
+
+// Generate signs with a key of a known spec, for a CSR or with its chain.
+func Generate(t testing.TB, client *protocol.Client, keyID string, spec protocol.KeySpec, config map[string]string, csr bool) (*protocol.GenerateSignatureResponse, error) {
+	t.Helper()
+	suite, _ := protocol.SuiteOf(spec)
+	request := &protocol.GenerateSignatureRequest{KeyID: keyID, KeySpec: spec, Hash: suite.Hash, Payload: []byte("payload"), PluginConfig: config}
+	if csr {
+		request.Purpose = protocol.PurposeCSR
+	}
+	return client.GenerateSignature(t.Context(), request)
+}
+
+// MustSign is Sign, which must succeed.
+func MustSign(t testing.TB, client *protocol.Client, keyID string, config map[string]string, csr bool) *protocol.GenerateSignatureResponse {
+	t.Helper()
+	signed, err := Sign(t, client, keyID, config, csr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
 // WantError checks that err is a plugin's answer of the code, with all of text
 // in its message.
 func WantError(t testing.TB, err error, code protocol.ErrorCode, text ...string) {

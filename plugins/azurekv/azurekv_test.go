@@ -122,35 +122,6 @@ func writeFile(t *testing.T, data []byte) string {
 	return path
 }
 
-// sign describes a key and signs with it, for a CSR or with its chain.
-func sign(t *testing.T, client *protocol.Client, keyID string, config map[string]string, csr bool) (*protocol.GenerateSignatureResponse, error) {
-	t.Helper()
-	described, err := client.DescribeKey(t.Context(), &protocol.DescribeKeyRequest{KeyID: keyID, PluginConfig: config})
-	if err != nil {
-		return nil, err
-	}
-	return generate(t, client, keyID, described.KeySpec, config, csr)
-}
-
-func generate(t *testing.T, client *protocol.Client, keyID string, spec protocol.KeySpec, config map[string]string, csr bool) (*protocol.GenerateSignatureResponse, error) {
-	t.Helper()
-	suite, _ := protocol.SuiteOf(spec)
-	request := &protocol.GenerateSignatureRequest{KeyID: keyID, KeySpec: spec, Hash: suite.Hash, Payload: []byte("payload"), PluginConfig: config}
-	if csr {
-		request.Purpose = protocol.PurposeCSR
-	}
-	return client.GenerateSignature(t.Context(), request)
-}
-
-func mustSign(t *testing.T, client *protocol.Client, keyID string, config map[string]string, csr bool) *protocol.GenerateSignatureResponse {
-	t.Helper()
-	signed, err := sign(t, client, keyID, config, csr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signed
-}
-
 // unversioned is a key id without its version.
 func unversioned(url string) string { return url[:strings.LastIndexByte(url, '/')] }
 
@@ -273,14 +244,14 @@ func TestRequests(t *testing.T) {
 	}
 	t.Run("key", func(t *testing.T) {
 		client := plugin(b.Front)
-		if _, err := generate(t, client, keyID, protocol.KeySpecEC256, config, false); err != nil {
+		if _, err := plugintest.Generate(t, client, keyID, protocol.KeySpecEC256, config, false); err != nil {
 			t.Fatal(err)
 		}
 		want(t, b.Front, "challenge", "token", "keys/get", "keys/sign")
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				if _, err := generate(t, client, keyID, protocol.KeySpecEC256, config, false); err != nil {
+				if _, err := plugintest.Generate(t, client, keyID, protocol.KeySpecEC256, config, false); err != nil {
 					t.Error(err)
 				}
 			})
@@ -290,18 +261,18 @@ func TestRequests(t *testing.T) {
 	})
 	t.Run("certificate", func(t *testing.T) {
 		client := plugin(b.Front)
-		if _, err := generate(t, client, certificateID, protocol.KeySpecEC256, config, false); err != nil {
+		if _, err := plugintest.Generate(t, client, certificateID, protocol.KeySpecEC256, config, false); err != nil {
 			t.Fatal(err)
 		}
 		want(t, b.Front, "challenge", "token", "certificates/get", "challenge", "keys/sign")
-		if _, err := generate(t, client, certificateID, protocol.KeySpecEC256, config, false); err != nil {
+		if _, err := plugintest.Generate(t, client, certificateID, protocol.KeySpecEC256, config, false); err != nil {
 			t.Fatal(err)
 		}
 		want(t, b.Front, "keys/sign")
 	})
 	for _, status := range []int{408, 429, 500, 502, 503, 504} {
 		front := b.answers(status, "", "Retry-After", "1")
-		if _, err := generate(t, plugin(front), keyID, protocol.KeySpecEC256, config, false); err == nil {
+		if _, err := plugintest.Generate(t, plugin(front), keyID, protocol.KeySpecEC256, config, false); err == nil {
 			t.Error("signed")
 		}
 		want(t, front, "challenge", "token", "keys/get", "keys/sign") // the host owns retries
@@ -324,7 +295,7 @@ func TestRequests(t *testing.T) {
 				_, _ = io.WriteString(w, c.body)
 				return true
 			})
-			_, err := generate(t, plugin(front), keyID, protocol.KeySpecEC256, config, false)
+			_, err := plugintest.Generate(t, plugin(front), keyID, protocol.KeySpecEC256, config, false)
 			plugintest.WantError(t, err, c.code, "log in by WorkloadIdentityCredential", c.want)
 			if strings.Contains(fmt.Sprint(err), "token-of-nobody") {
 				t.Errorf("a token is in %v", err)
@@ -353,48 +324,48 @@ func TestVersions(t *testing.T) {
 	b.vault.AddKey("k", testpki.FreshKey(t, protocol.KeySpecEC256))
 
 	t.Run("the version before the latest", func(t *testing.T) {
-		mustSign(t, plugin(b.Front), keyID, chain(second), false)
+		plugintest.MustSign(t, plugin(b.Front), keyID, chain(second), false)
 		// describe-key and generate-signature share what was opened.
 		if got, want := b.Requests(), []string{"challenge", "token", "keys/get", "keys/list", "keys/list", "keys/get", "keys/sign"}; !slices.Equal(got, want) {
 			t.Errorf("requests %v, want %v", got, want)
 		}
 	})
 	t.Run("too far back to be found", func(t *testing.T) {
-		_, err := sign(t, plugin(b.Front), keyID, chain(first), false)
+		_, err := plugintest.Sign(t, plugin(b.Front), keyID, chain(first), false)
 		plugintest.WantError(t, err, protocol.CodeValidation, keyID, "name the version in the key id")
 	})
-	t.Run("named", func(t *testing.T) { mustSign(t, plugin(b.Front), firstID, chain(first), false) })
+	t.Run("named", func(t *testing.T) { plugintest.MustSign(t, plugin(b.Front), firstID, chain(first), false) })
 	t.Run("named in upper case", func(t *testing.T) {
-		mustSign(t, plugin(b.Front), keyID+"/"+strings.ToUpper(firstID[len(keyID)+1:]), chain(first), false)
+		plugintest.MustSign(t, plugin(b.Front), keyID+"/"+strings.ToUpper(firstID[len(keyID)+1:]), chain(first), false)
 	})
 	t.Run("CERT-02 named, with another's chain", func(t *testing.T) {
-		_, err := sign(t, plugin(b.Front), firstID, chain(second), false)
+		_, err := plugintest.Sign(t, plugin(b.Front), firstID, chain(second), false)
 		plugintest.WantError(t, err, protocol.CodeValidation, firstID, "none of the 2 certificates is for it")
 	})
 	t.Run("disabled", func(t *testing.T) {
 		only := root.Leaf(t, "only", protocol.KeySpecEC256)
 		id := unversioned(b.vault.AddKey("d", only.Key, func(k *testkeyvault.Key) { k.Disabled = true }))
 		b.vault.AddKey("d", testpki.FreshKey(t, protocol.KeySpecEC256))
-		_, err := sign(t, plugin(b.Front), id, chain(only), false)
+		_, err := plugintest.Sign(t, plugin(b.Front), id, chain(only), false)
 		plugintest.WantError(t, err, protocol.CodeValidation, id, "other 0 versions that are enabled (1 are not)")
 	})
 	t.Run("latest disabled", func(t *testing.T) {
 		older := root.Leaf(t, "older", protocol.KeySpecEC256)
 		id := unversioned(b.vault.AddKey("l", older.Key))
 		b.vault.AddKey("l", testpki.FreshKey(t, protocol.KeySpecEC256), func(k *testkeyvault.Key) { k.Disabled = true })
-		mustSign(t, plugin(b.Front), id, chain(older), false)
-		_, err := sign(t, plugin(b.Front), id, config, true)
+		plugintest.MustSign(t, plugin(b.Front), id, chain(older), false)
+		_, err := plugintest.Sign(t, plugin(b.Front), id, config, true)
 		plugintest.WantError(t, err, protocol.CodeValidation, id, "it is disabled")
 	})
 	t.Run("latest of another type", func(t *testing.T) {
 		older := root.Leaf(t, "older", protocol.KeySpecEC384)
 		id := unversioned(b.vault.AddKey("o", older.Key))
 		b.vault.AddKey("o", testpki.FreshKey(t, protocol.KeySpecEC256), func(k *testkeyvault.Key) { k.Private, k.Curve = nil, "P-256K" })
-		mustSign(t, plugin(b.Front), id, chain(older), false)
+		plugintest.MustSign(t, plugin(b.Front), id, chain(older), false)
 	})
 	t.Run("no permission to list", func(t *testing.T) {
 		config := with(b.as(b.NewPrincipal("keys/get", "keys/sign")), signer.ConfigCertificateChain, writeFile(t, second.ChainPEM()))
-		_, err := sign(t, plugin(b.Front), keyID, config, false)
+		_, err := plugintest.Sign(t, plugin(b.Front), keyID, config, false)
 		plugintest.WantError(t, err, protocol.CodeAccessDenied, "list the versions", "keys/list")
 	})
 }
@@ -415,39 +386,39 @@ func TestCertificates(t *testing.T) {
 		}
 	}
 	t.Run("CERT-02 leaf of the vault, issuers of the file", func(t *testing.T) {
-		wantChain(t, mustSign(t, plugin(b.Front), keyID, issuers, false), leaf)
+		wantChain(t, plugintest.MustSign(t, plugin(b.Front), keyID, issuers, false), leaf)
 	})
 	t.Run("CERT-02 issuers missing", func(t *testing.T) {
-		_, err := sign(t, plugin(b.Front), keyID, b.as(b.app), false)
+		_, err := plugintest.Sign(t, plugin(b.Front), keyID, b.as(b.app), false)
 		plugintest.WantError(t, err, protocol.CodeValidation, keyID, `add the certificate of "CN=intermediate,`)
 	})
 	t.Run("CERT-02 self-signed", func(t *testing.T) {
 		alone := testpki.SelfSigned(t, "alone", protocol.KeySpecEC256)
-		wantChain(t, mustSign(t, plugin(b.Front), unversioned(b.vault.AddCertificate("alone", alone.Key, alone.Cert)), b.as(b.app), false), alone)
+		wantChain(t, plugintest.MustSign(t, plugin(b.Front), unversioned(b.vault.AddCertificate("alone", alone.Key, alone.Cert)), b.as(b.app), false), alone)
 	})
 	t.Run("CERT-02 renewed", func(t *testing.T) {
 		renewed := issuer.Leaf(t, "renewed", protocol.KeySpecEC384)
 		b.vault.AddCertificate("c", renewed.Key, renewed.Cert)
-		wantChain(t, mustSign(t, plugin(b.Front), keyID, issuers, false), renewed)
-		wantChain(t, mustSign(t, plugin(b.Front), versioned, issuers, false), leaf)
+		wantChain(t, plugintest.MustSign(t, plugin(b.Front), keyID, issuers, false), renewed)
+		wantChain(t, plugintest.MustSign(t, plugin(b.Front), versioned, issuers, false), leaf)
 	})
 	t.Run("pending", func(t *testing.T) {
 		id := unversioned(b.vault.AddCertificate("p", testpki.FreshKey(t, protocol.KeySpecEC256), nil))
-		_, err := sign(t, plugin(b.Front), id, issuers, false)
+		_, err := plugintest.Sign(t, plugin(b.Front), id, issuers, false)
 		plugintest.WantError(t, err, protocol.CodeValidation, id, "no certificate yet", "pending merge")
 	})
 	t.Run("disabled", func(t *testing.T) {
 		id := unversioned(b.vault.AddCertificate("d", leaf.Key, leaf.Cert))
 		b.vault.DisableCertificate("d")
-		_, err := sign(t, plugin(b.Front), id, issuers, false)
+		_, err := plugintest.Sign(t, plugin(b.Front), id, issuers, false)
 		plugintest.WantError(t, err, protocol.CodeValidation, id, "it is disabled")
 	})
 	t.Run("PLG-12 no permission", func(t *testing.T) {
 		config := with(b.as(b.NewPrincipal("keys/get", "keys/sign")), signer.ConfigCertificateChain, issuers[signer.ConfigCertificateChain])
-		_, err := sign(t, plugin(b.Front), keyID, config, false)
+		_, err := plugintest.Sign(t, plugin(b.Front), keyID, config, false)
 		plugintest.WantError(t, err, protocol.CodeAccessDenied, "read certificate "+keyID, "permission certificates/get", `role "Key Vault Reader"`)
 	})
-	t.Run("csr", func(t *testing.T) { mustSign(t, plugin(b.Front), keyID, b.as(b.app), true) })
+	t.Run("csr", func(t *testing.T) { plugintest.MustSign(t, plugin(b.Front), keyID, b.as(b.app), true) })
 	if slices.ContainsFunc(b.Requests(), func(r string) bool { return strings.HasPrefix(r, "secrets") }) {
 		t.Error("the secret behind a certificate was asked for")
 	}
@@ -459,7 +430,7 @@ func TestClouds(t *testing.T) {
 	b := newBench(t)
 	for _, host := range []string{"signet-test.vault.azure.cn", "signet-test.vault.usgovcloudapi.net"} {
 		id := unversioned(b.NewVault(host).AddKey("k", testpki.FreshKey(t, protocol.KeySpecEC256)))
-		mustSign(t, plugin(b.Front), id, b.as(b.app), true)
+		plugintest.MustSign(t, plugin(b.Front), id, b.as(b.app), true)
 	}
 }
 
@@ -504,7 +475,7 @@ func TestHostileVault(t *testing.T) {
 				_, _ = io.WriteString(w, c.body)
 				return true
 			})
-			_, err := sign(t, plugin(front), c.keyID, b.as(b.app), true)
+			_, err := plugintest.Sign(t, plugin(front), c.keyID, b.as(b.app), true)
 			plugintest.WantError(t, err, c.code, c.want)
 			if err != nil && len(err.Error()) > 1500 {
 				t.Errorf("message of %d bytes", len(err.Error()))
@@ -524,7 +495,7 @@ func TestHostileVault(t *testing.T) {
 			_, _ = w.Write(body)
 			return true
 		})
-		_, err := sign(t, plugin(front), certificateID, b.as(b.app), true)
+		_, err := plugintest.Sign(t, plugin(front), certificateID, b.as(b.app), true)
 		plugintest.WantError(t, err, protocol.CodeGeneric, "elsewhere.vault.azure.net")
 	})
 }
@@ -544,7 +515,7 @@ func TestChallenge(t *testing.T) {
 			vault := b.NewVault(fmt.Sprintf("challenge-%d.vault.azure.net", i))
 			vault.Challenge = c.challenge
 			id := unversioned(vault.AddKey("k", testpki.FreshKey(t, protocol.KeySpecEC256)))
-			_, err := sign(t, plugin(b.Front), id, b.as(b.app), true)
+			_, err := plugintest.Sign(t, plugin(b.Front), id, b.as(b.app), true)
 			plugintest.WantError(t, err, protocol.CodeGeneric, c.want)
 			if strings.Contains(fmt.Sprint(err), "Disable") {
 				t.Errorf("advises to switch off the check: %v", err)
@@ -558,7 +529,7 @@ func TestChallenge(t *testing.T) {
 		vault := b.NewVault("elsewhere.vault.azure.net")
 		vault.Challenge = `Bearer authorization="https://login.evil.example/` + testkeyvault.TenantID + `", resource="https://vault.azure.net"`
 		id := unversioned(vault.AddKey("k", testpki.FreshKey(t, protocol.KeySpecEC256)))
-		mustSign(t, plugin(b.Front), id, b.as(b.app), true) // the cloud's own authority gave the token
+		plugintest.MustSign(t, plugin(b.Front), id, b.as(b.app), true) // the cloud's own authority gave the token
 	})
 }
 

@@ -63,7 +63,7 @@ func TestLogins(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			process := b.process(t, c.env...)
-			_, err := sign(t, protocol.NewClient("azurekv", process), keyID, with(c.config, ConfigTimeout, patience), true)
+			_, err := plugintest.Sign(t, protocol.NewClient("azurekv", process), keyID, with(c.config, ConfigTimeout, patience), true)
 			if c.code == "" && err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +100,7 @@ func TestNetwork(t *testing.T) {
 	keyID := unversioned(b.vault.AddKey("k", testpki.FreshKey(t, protocol.KeySpecEC256)))
 	config := b.as(b.app)
 	t.Run("proxy and CA", func(t *testing.T) {
-		if _, err := sign(t, protocol.NewClient("azurekv", b.process(t)), keyID, config, true); err != nil {
+		if _, err := plugintest.Sign(t, protocol.NewClient("azurekv", b.process(t)), keyID, config, true); err != nil {
 			t.Fatal(err)
 		}
 		if b.Proxy.Tunnels.Load() == 0 {
@@ -110,16 +110,16 @@ func TestNetwork(t *testing.T) {
 	t.Run("unknown CA", func(t *testing.T) {
 		other := writeFile(t, testpki.Root(t, "other").CertPEM())
 		process := plugintest.Start(t, "azurekv", "HTTPS_PROXY="+b.Proxy.URL, "SSL_CERT_FILE="+other, "HOME="+t.TempDir())
-		_, err := sign(t, protocol.NewClient("azurekv", process), keyID, config, true)
+		_, err := plugintest.Sign(t, protocol.NewClient("azurekv", process), keyID, config, true)
 		plugintest.WantError(t, err, protocol.CodeGeneric, "unknown authority", "SSL_CERT_FILE")
 	})
 	t.Run("proxy that refuses", func(t *testing.T) {
-		_, err := sign(t, protocol.NewClient("azurekv", b.process(t)), "https://acme.managedhsm.azure.cn/keys/k", config, true)
+		_, err := plugintest.Sign(t, protocol.NewClient("azurekv", b.process(t)), "https://acme.managedhsm.azure.cn/keys/k", config, true)
 		plugintest.WantError(t, err, protocol.CodeGeneric, "no answer", "Forbidden")
 	})
 	t.Run("proxy that is down", func(t *testing.T) {
 		process := plugintest.Start(t, "azurekv", "HTTPS_PROXY="+testservers.ClosedAddress(t), "HOME="+t.TempDir())
-		_, err := sign(t, protocol.NewClient("azurekv", process), keyID, config, true)
+		_, err := plugintest.Sign(t, protocol.NewClient("azurekv", process), keyID, config, true)
 		plugintest.WantError(t, err, protocol.CodeGeneric, "proxyconnect", "refused")
 	})
 }

@@ -93,35 +93,6 @@ func (b *bench) plugin(env ...string) *protocol.Client {
 	return plugin(append(env, "VAULT_ADDR="+b.Addr, "VAULT_TOKEN="+b.Token)...)
 }
 
-// sign describes a key and signs with it, for a CSR or with its chain.
-func sign(t *testing.T, client *protocol.Client, keyID string, config map[string]string, csr bool) (*protocol.GenerateSignatureResponse, error) {
-	t.Helper()
-	described, err := client.DescribeKey(t.Context(), &protocol.DescribeKeyRequest{KeyID: keyID, PluginConfig: config})
-	if err != nil {
-		return nil, err
-	}
-	return generate(t, client, keyID, described.KeySpec, config, csr)
-}
-
-func generate(t *testing.T, client *protocol.Client, keyID string, spec protocol.KeySpec, config map[string]string, csr bool) (*protocol.GenerateSignatureResponse, error) {
-	t.Helper()
-	suite, _ := protocol.SuiteOf(spec)
-	request := &protocol.GenerateSignatureRequest{KeyID: keyID, KeySpec: spec, Hash: suite.Hash, Payload: []byte("payload"), PluginConfig: config}
-	if csr {
-		request.Purpose = protocol.PurposeCSR
-	}
-	return client.GenerateSignature(t.Context(), request)
-}
-
-func mustSign(t *testing.T, client *protocol.Client, keyID string, config map[string]string, csr bool) *protocol.GenerateSignatureResponse {
-	t.Helper()
-	signed, err := sign(t, client, keyID, config, csr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signed
-}
-
 // leaf issues a certificate for the latest version of a key.
 func leaf(t *testing.T, client *protocol.Client, issuer *testpki.Entity, keyID string) *testpki.Entity {
 	t.Helper()
@@ -229,14 +200,14 @@ func TestRequests(t *testing.T) {
 		}
 	}
 	client := plugin(env...)
-	if _, err := generate(t, client, keyID, protocol.KeySpecEC256, config, false); err != nil {
+	if _, err := plugintest.Generate(t, client, keyID, protocol.KeySpecEC256, config, false); err != nil {
 		t.Fatal(err)
 	}
 	count("generate-signature alone", 2)
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			if _, err := generate(t, client, keyID, protocol.KeySpecEC256, config, false); err != nil {
+			if _, err := plugintest.Generate(t, client, keyID, protocol.KeySpecEC256, config, false); err != nil {
 				t.Error(err)
 			}
 		})
@@ -245,7 +216,7 @@ func TestRequests(t *testing.T) {
 	count("20 more in a warm session", 20)
 	for _, status := range []int{429, 500, 502, 503, 504} {
 		front := b.answers(t, status, "Retry-After", "1")
-		if _, err := generate(t, plugin("VAULT_ADDR="+front.URL, "VAULT_TOKEN="+b.Token), keyID, protocol.KeySpecEC256, config, false); err == nil {
+		if _, err := plugintest.Generate(t, plugin("VAULT_ADDR="+front.URL, "VAULT_TOKEN="+b.Token), keyID, protocol.KeySpecEC256, config, false); err == nil {
 			t.Error("signed")
 		}
 		if got := front.Requests.Load(); got != 2 {
@@ -263,13 +234,13 @@ func TestCertificatesOfTheServer(t *testing.T) {
 	first := leaf(t, client, root.Intermediate(t, "intermediate"), keyID)
 	wantLeaf := func(t *testing.T, config map[string]string, want *testpki.Entity) {
 		t.Helper()
-		signed := mustSign(t, b.plugin(), keyID, config, false)
+		signed := plugintest.MustSign(t, b.plugin(), keyID, config, false)
 		if len(signed.CertificateChain) != len(want.Chain()) || !bytes.Equal(signed.CertificateChain[0], want.Cert.Raw) {
 			t.Errorf("%d certificates, or another leaf", len(signed.CertificateChain))
 		}
 	}
 	t.Run("CERT-02 none", func(t *testing.T) {
-		_, err := sign(t, b.plugin(), keyID, nil, false)
+		_, err := plugintest.Sign(t, b.plugin(), keyID, nil, false)
 		plugintest.WantError(t, err, protocol.CodeValidation, "no certificate is known", signer.ConfigCertificateChain)
 	})
 	t.Run("CERT-02 kept with the key", func(t *testing.T) {
@@ -279,7 +250,7 @@ func TestCertificatesOfTheServer(t *testing.T) {
 	t.Run("CERT-02 kept with an older version", func(t *testing.T) {
 		b.Do(t, "POST", keyID+"/rotate", nil)
 		wantLeaf(t, nil, first)
-		_, err := sign(t, b.plugin(), keyID+":2", nil, false)
+		_, err := plugintest.Sign(t, b.plugin(), keyID+":2", nil, false)
 		plugintest.WantError(t, err, protocol.CodeValidation, "no certificate is known")
 	})
 	t.Run("CERT-02 file instead of what is kept with the key", func(t *testing.T) {
@@ -288,7 +259,7 @@ func TestCertificatesOfTheServer(t *testing.T) {
 	})
 	t.Run("CERT-02 chain of no version", func(t *testing.T) {
 		stranger := root.Leaf(t, "stranger", protocol.KeySpecEC256)
-		_, err := sign(t, b.plugin(), keyID, map[string]string{signer.ConfigCertificateChain: writeFile(t, stranger.ChainPEM())}, false)
+		_, err := plugintest.Sign(t, b.plugin(), keyID, map[string]string{signer.ConfigCertificateChain: writeFile(t, stranger.ChainPEM())}, false)
 		plugintest.WantError(t, err, protocol.CodeValidation, "none of the 2 certificates is for one of its versions (2, 1)")
 	})
 	b.Do(t, "POST", "secret/data/signing/k", object{"data": object{"certificate_chain": string(first.ChainPEM()), "number": 1}})
@@ -308,13 +279,13 @@ func TestCertificatesOfTheServer(t *testing.T) {
 				wantLeaf(t, config, first)
 				return
 			}
-			_, err := sign(t, b.plugin(), keyID, config, false)
+			_, err := plugintest.Sign(t, b.plugin(), keyID, config, false)
 			plugintest.WantError(t, err, protocol.CodeValidation, want)
 		})
 	}
 	t.Run("PLG-12 KV without permission", func(t *testing.T) {
 		token := b.token(map[string]string{"transit/keys/k": "read", "transit/sign/k": "update"})
-		_, err := sign(t, plugin("VAULT_ADDR="+b.Addr, "VAULT_TOKEN="+token), keyID, map[string]string{ConfigKV: "secret/data/signing/k"}, false)
+		_, err := plugintest.Sign(t, plugin("VAULT_ADDR="+b.Addr, "VAULT_TOKEN="+token), keyID, map[string]string{ConfigKV: "secret/data/signing/k"}, false)
 		plugintest.WantError(t, err, protocol.CodeAccessDenied, `path "secret/data/signing/k" { capabilities = ["read"] }`)
 	})
 }
@@ -340,7 +311,7 @@ func TestLogin(t *testing.T) {
 	addr := "VAULT_ADDR=" + b.Addr
 
 	t.Run("token file", func(t *testing.T) {
-		mustSign(t, plugin(addr), keyID, map[string]string{ConfigTokenFile: writeFile(t, []byte(b.Token+"\n"))}, true)
+		plugintest.MustSign(t, plugin(addr), keyID, map[string]string{ConfigTokenFile: writeFile(t, []byte(b.Token+"\n"))}, true)
 	})
 	t.Run("approle", func(t *testing.T) {
 		b.Do(t, "POST", "sys/auth/approle", object{"type": "approle"})
@@ -348,16 +319,16 @@ func TestLogin(t *testing.T) {
 		roleID := b.Do(t, "GET", "auth/approle/role/ci/role-id", nil)["data"].(object)["role_id"].(string)
 		secretID := b.Do(t, "POST", "auth/approle/role/ci/secret-id", nil)["data"].(object)["secret_id"].(string)
 		config := map[string]string{ConfigAuthMethod: "approle", ConfigRoleID: roleID}
-		mustSign(t, plugin(addr, "VAULT_SECRET_ID="+secretID), keyID, config, true)
+		plugintest.MustSign(t, plugin(addr, "VAULT_SECRET_ID="+secretID), keyID, config, true)
 		config[ConfigSecretIDFile] = writeFile(t, []byte(secretID+"\n"))
-		mustSign(t, plugin(addr), keyID, config, true)
-		_, err := sign(t, plugin(addr, "VAULT_SECRET_ID=wrong-secret"), keyID, config, true)
+		plugintest.MustSign(t, plugin(addr), keyID, config, true)
+		_, err := plugintest.Sign(t, plugin(addr, "VAULT_SECRET_ID=wrong-secret"), keyID, config, true)
 		plugintest.WantError(t, err, protocol.CodeAccessDenied, "log in by approle", "auth/approle")
 		if strings.Contains(err.Error(), "wrong-secret") {
 			t.Error(err)
 		}
 		config[ConfigAuthMount] = "elsewhere"
-		_, err = sign(t, plugin(addr, "VAULT_SECRET_ID="+secretID), keyID, config, true)
+		_, err = plugintest.Sign(t, plugin(addr, "VAULT_SECRET_ID="+secretID), keyID, config, true)
 		plugintest.WantError(t, err, protocol.CodeAccessDenied, "auth/elsewhere")
 	})
 	t.Run("token that expires in a session", func(t *testing.T) {
@@ -375,7 +346,7 @@ func TestLogin(t *testing.T) {
 			want  int32
 		}{{0, 3}, {40 * time.Second, 1}, {20 * time.Second, 2}} { // log in, read, sign; sign; log in, sign
 			passed.Add(int64(step.after))
-			if _, err := generate(t, client, keyID, protocol.KeySpecEC256, nil, true); err != nil {
+			if _, err := plugintest.Generate(t, client, keyID, protocol.KeySpecEC256, nil, true); err != nil {
 				t.Fatal(err)
 			}
 			if got := front.Requests.Swap(0); got != step.want {
@@ -395,10 +366,10 @@ func TestLogin(t *testing.T) {
 		b.Do(t, "POST", "auth/ci/config", object{"jwt_validation_pubkeys": []string{publicPEM}})
 		b.Do(t, "POST", "auth/ci/role/build", object{"role_type": "jwt", "user_claim": "sub", "bound_audiences": "vault", "bound_subject": "build", "token_policies": "signer"})
 		config := map[string]string{ConfigAuthMethod: "jwt", ConfigAuthMount: "ci", ConfigAuthRole: "build"}
-		mustSign(t, plugin(addr, "BAO_JWT="+token), keyID, config, true)
+		plugintest.MustSign(t, plugin(addr, "BAO_JWT="+token), keyID, config, true)
 		config[ConfigJWTFile] = writeFile(t, []byte(token))
-		mustSign(t, plugin(addr), keyID, config, true)
-		_, err := sign(t, plugin(addr, "VAULT_JWT="+token[:len(token)-8]+"AAAAAAAA"), keyID, config, true)
+		plugintest.MustSign(t, plugin(addr), keyID, config, true)
+		_, err := plugintest.Sign(t, plugin(addr, "VAULT_JWT="+token[:len(token)-8]+"AAAAAAAA"), keyID, config, true)
 		plugintest.WantError(t, err, protocol.CodeAccessDenied, "log in by jwt")
 	})
 	t.Run("kubernetes", func(t *testing.T) {
@@ -419,18 +390,18 @@ func TestLogin(t *testing.T) {
 			"kubernetes.io": object{"namespace": "ci", "serviceaccount": object{"name": "build", "uid": "1"}}})
 		token = account // the one that the cluster knows
 		config := map[string]string{ConfigAuthMethod: "kubernetes", ConfigAuthRole: "build", ConfigJWTFile: writeFile(t, []byte(account))}
-		mustSign(t, plugin(addr), keyID, config, true)
+		plugintest.MustSign(t, plugin(addr), keyID, config, true)
 		config[ConfigAuthRole] = "other"
-		_, err := sign(t, plugin(addr), keyID, config, true)
+		_, err := plugintest.Sign(t, plugin(addr), keyID, config, true)
 		plugintest.WantError(t, err, protocol.CodeAccessDenied, "log in by kubernetes")
 	})
 	t.Run("namespace", func(t *testing.T) {
 		b.Do(t, "POST", "sys/namespaces/team", object{})
 		b.DoAs(t, b.Token, "team", "POST", "sys/mounts/transit", object{"type": "transit"})
 		b.DoAs(t, b.Token, "team", "POST", "transit/keys/theirs", object{"type": "ecdsa-p256"})
-		mustSign(t, b.plugin("VAULT_NAMESPACE=team"), "transit/keys/theirs", nil, true)
-		mustSign(t, b.plugin(), "transit/keys/theirs", map[string]string{ConfigNamespace: "team"}, true)
-		_, err := sign(t, b.plugin("VAULT_NAMESPACE=team"), keyID, nil, true)
+		plugintest.MustSign(t, b.plugin("VAULT_NAMESPACE=team"), "transit/keys/theirs", nil, true)
+		plugintest.MustSign(t, b.plugin(), "transit/keys/theirs", map[string]string{ConfigNamespace: "team"}, true)
+		_, err := plugintest.Sign(t, b.plugin("VAULT_NAMESPACE=team"), keyID, nil, true)
 		plugintest.WantError(t, err, protocol.CodeValidation, "namespace team")
 	})
 }
@@ -467,16 +438,16 @@ func TestNetwork(t *testing.T) {
 	ca := writeFile(t, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}))
 	token := "VAULT_TOKEN=" + b.Token
 	t.Run("CA file", func(t *testing.T) {
-		mustSign(t, plugin("VAULT_ADDR="+front.URL, token), keyID, map[string]string{ConfigCACert: ca}, true)
-		mustSign(t, plugin("VAULT_ADDR="+front.URL, token, "BAO_CACERT="+ca), keyID, nil, true)
-		mustSign(t, plugin("VAULT_ADDR="+front.URL, token, "VAULT_CACERT="+ca, "VAULT_TLS_SERVER_NAME=example.com"), keyID, nil, true)
+		plugintest.MustSign(t, plugin("VAULT_ADDR="+front.URL, token), keyID, map[string]string{ConfigCACert: ca}, true)
+		plugintest.MustSign(t, plugin("VAULT_ADDR="+front.URL, token, "BAO_CACERT="+ca), keyID, nil, true)
+		plugintest.MustSign(t, plugin("VAULT_ADDR="+front.URL, token, "VAULT_CACERT="+ca, "VAULT_TLS_SERVER_NAME=example.com"), keyID, nil, true)
 	})
 	t.Run("unknown CA", func(t *testing.T) {
-		_, err := sign(t, plugin("VAULT_ADDR="+front.URL, token), keyID, nil, true)
+		_, err := plugintest.Sign(t, plugin("VAULT_ADDR="+front.URL, token), keyID, nil, true)
 		plugintest.WantError(t, err, protocol.CodeGeneric, "VAULT_CACERT")
 	})
 	t.Run("another name", func(t *testing.T) {
-		_, err := sign(t, plugin("VAULT_ADDR="+front.URL, token, "VAULT_CACERT="+ca, "VAULT_TLS_SERVER_NAME=other.test"), keyID, nil, true)
+		_, err := plugintest.Sign(t, plugin("VAULT_ADDR="+front.URL, token, "VAULT_CACERT="+ca, "VAULT_TLS_SERVER_NAME=other.test"), keyID, nil, true)
 		plugintest.WantError(t, err, protocol.CodeGeneric, "other.test")
 	})
 	t.Run("client certificate", func(t *testing.T) {
@@ -485,13 +456,13 @@ func TestNetwork(t *testing.T) {
 		pool.AddCert(root.Cert)
 		mutual.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
 		mutual.StartTLS()
-		mustSign(t, plugin("VAULT_ADDR="+mutual.URL, token, "VAULT_CACERT="+ca, "VAULT_CLIENT_CERT="+certPath, "VAULT_CLIENT_KEY="+keyPath), keyID, nil, true)
-		_, err := sign(t, plugin("VAULT_ADDR="+mutual.URL, token, "VAULT_CACERT="+ca), keyID, nil, true)
+		plugintest.MustSign(t, plugin("VAULT_ADDR="+mutual.URL, token, "VAULT_CACERT="+ca, "VAULT_CLIENT_CERT="+certPath, "VAULT_CLIENT_KEY="+keyPath), keyID, nil, true)
+		_, err := plugintest.Sign(t, plugin("VAULT_ADDR="+mutual.URL, token, "VAULT_CACERT="+ca), keyID, nil, true)
 		plugintest.WantError(t, err, protocol.CodeGeneric)
 	})
 	proxy := testservers.NewProxy(t, "example.com:443", front.Listener.Addr().String())
 	t.Run("VAULT_PROXY_ADDR", func(t *testing.T) {
-		mustSign(t, plugin("VAULT_ADDR=https://example.com", token, "VAULT_CACERT="+ca, "VAULT_PROXY_ADDR="+proxy.URL), keyID, nil, true)
+		plugintest.MustSign(t, plugin("VAULT_ADDR=https://example.com", token, "VAULT_CACERT="+ca, "VAULT_PROXY_ADDR="+proxy.URL), keyID, nil, true)
 		if proxy.Tunnels.Swap(0) == 0 {
 			t.Error("the proxy saw nothing")
 		}
@@ -501,7 +472,7 @@ func TestNetwork(t *testing.T) {
 			t.Skip("SSL_CERT_FILE counts on Linux alone")
 		}
 		process := plugintest.Start(t, "vault", "VAULT_ADDR=https://example.com", token, "SSL_CERT_FILE="+ca, "HTTPS_PROXY="+proxy.URL, patience)
-		mustSign(t, protocol.NewClient("vault", process), keyID, nil, true)
+		plugintest.MustSign(t, protocol.NewClient("vault", process), keyID, nil, true)
 		if proxy.Tunnels.Load() == 0 {
 			t.Error("the proxy saw nothing")
 		}
@@ -556,7 +527,7 @@ func TestHostileServer(t *testing.T) {
 				json.NewEncoder(w).Encode(answer)
 			}))
 			defer server.Close()
-			_, err := sign(t, plugin("VAULT_ADDR="+server.URL, "VAULT_TOKEN=x"), "transit/keys/k", nil, true)
+			_, err := plugintest.Sign(t, plugin("VAULT_ADDR="+server.URL, "VAULT_TOKEN=x"), "transit/keys/k", nil, true)
 			plugintest.WantError(t, err, c.code, c.want)
 			if err != nil && len(err.Error()) > 1000 {
 				t.Errorf("message of %d bytes", len(err.Error()))
