@@ -192,6 +192,7 @@ func (v *Verifier) VerifyBlob(ctx context.Context, blob io.Reader, req BlobReque
 	if err != nil {
 		return nil, err
 	}
+	v.log().Debug("trust policy statement chosen", "statement", statement.Name, "level", statement.Level.Name, "policyName", req.Policy)
 	outcome := newOutcome(statement)
 	outcome.Reference = req.Name
 	if statement.Level.Skip() {

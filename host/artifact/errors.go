@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"strings"
 	"unicode"
 
@@ -77,6 +78,9 @@ func (e *RegistryError) Error() string {
 	if e.Registry != "" {
 		who = "registry " + e.Registry
 	}
+	if _, ok := errors.AsType[*CredentialError](e.Err); ok { // it names the registry
+		return fmt.Sprintf("failed to %s: %s", e.Op, transportText(e.Err))
+	}
 	if e.Status == 0 {
 		return fmt.Sprintf("failed to %s: %s: %s", e.Op, who, transportText(e.Err))
 	}
@@ -135,7 +139,11 @@ func (e *CredentialError) Error() string {
 		// The cause may quote what it could not decode.
 		return fmt.Sprintf("cannot read the credentials for %s: the entry in the configuration file is malformed", e.Registry)
 	}
-	return fmt.Sprintf("cannot read the credentials for %s: %s: %s", e.Registry, e.Helper, oneLine(e.Err.Error()))
+	cause := e.Err
+	if failed, ok := errors.AsType[*exec.Error](cause); ok { // it begins with the helper's name
+		cause = failed.Err
+	}
+	return fmt.Sprintf("cannot read the credentials for %s: %s: %s", e.Registry, e.Helper, oneLine(cause.Error()))
 }
 
 // Unwrap returns the cause.

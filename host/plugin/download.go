@@ -54,6 +54,9 @@ func (m *Manager) fetch(ctx context.Context, r InstallRequest, w io.Writer) erro
 	}
 	request.Header.Set("Accept-Encoding", "identity") // the checksum is over the bytes as published
 	response, err := m.downloader().Do(request)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return failed.Err // the URL is in the message already
+	}
 	if err != nil {
 		return err
 	}

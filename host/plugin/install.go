@@ -215,6 +215,9 @@ func (m *Manager) examine(ctx context.Context, r InstallRequest, name, dir strin
 		return &opened{file: file, path: path, withheld: entry.WithheldEnvironment}, nil
 	}
 	metadata, err := m.newClient(name, m.opts.Timeout, nil, open).GetMetadata(ctx, nil)
+	if broken, ok := errors.AsType[*ExecutableError](err); ok {
+		return nil, Pin{}, broken // it was not even asked
+	}
 	if err != nil {
 		return nil, Pin{}, fmt.Errorf("failed to get metadata of new plugin: %w", err)
 	}

@@ -265,7 +265,7 @@ func (a *app) blobInspectCommand() *cobra.Command {
 		Args: a.argument("path to the signature", "blob inspect"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if output != "tree" && output != "json" {
-				return fmt.Errorf("unrecognized output format %s", output)
+				return &usageError{fmt.Errorf("unrecognized output format %s", output), "Formats are: tree, json"}
 			}
 			data, format, err := readSignature(args[0])
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -47,8 +48,8 @@ func Run(ctx context.Context, env Env) int {
 	if err := root.ExecuteContext(ctx); err != nil {
 		stderr.endLine()
 		a.eprintln("Error: " + err.Error())
-		if usage, ok := errors.AsType[*usageError](err); ok && usage.hint != "" {
-			a.eprintln(usage.hint)
+		if advice := a.advice(err); advice != "" {
+			a.eprintln(advice)
 		}
 		return 1
 	}
@@ -101,6 +102,8 @@ type app struct {
 	dirs    config.Dirs
 	debug   bool
 	debugTo *slog.Logger
+	// logFormat is text or json.
+	logFormat string
 	// What a run makes once, when it is first needed.
 	loaded     *config.Settings
 	http       *http.Client
@@ -108,7 +111,7 @@ type app struct {
 }
 
 func newApp(env Env) *app {
-	a := &app{Env: env, name: "signet"}
+	a := &app{Env: env, name: "signet", logFormat: logFormats[0]}
 	if base := strings.TrimSuffix(filepath.Base(env.Args[0]), ".exe"); base == "notation" {
 		a.name = base
 	}
@@ -227,10 +230,40 @@ func (a *app) eprintln(text string) {
 	fmt.Fprintln(a.Stderr, strings.Join(lines, "\n"))
 }
 
-// debugFlag adds -d.
+// debugFlag adds -d and the form of what it shows.
 func (a *app) debugFlag(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&a.debug, "debug", "d", false, "debug mode: show what is done, secrets masked")
+	cmd.Flags().Var(&choice{&a.logFormat, logFormats}, "log-format", `form of what --debug shows, options: "text", "json" (one object a line)`)
+	a.complete(cmd, "log-format", func() []string { return logFormats })
 }
+
+var logFormats = []string{"text", "json"}
+
+// choice is the value of a flag with few that are good.
+type choice struct {
+	value *string
+	among []string
+}
+
+// String returns the value.
+func (c *choice) String() string {
+	if c.value == nil {
+		return ""
+	}
+	return *c.value
+}
+
+// Set takes one of the values.
+func (c *choice) Set(text string) error {
+	if !slices.Contains(c.among, text) {
+		return fmt.Errorf("it is none of %q", c.among)
+	}
+	*c.value = text
+	return nil
+}
+
+// Type names the kind of value in help.
+func (c *choice) Type() string { return "string" }
 
 // log is the debug log: standard error with -d, nowhere otherwise.
 func (a *app) log() *slog.Logger {
@@ -238,15 +271,23 @@ func (a *app) log() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	if a.debugTo == nil {
-		a.debugTo = slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{
+		options := &slog.HandlerOptions{
 			Level: slog.LevelDebug,
 			ReplaceAttr: func(_ []string, attr slog.Attr) slog.Attr {
-				if attr.Key == slog.TimeKey {
-					return slog.String(slog.TimeKey, attr.Value.Time().UTC().Format(time.RFC3339Nano))
+				switch attr.Value.Kind() {
+				case slog.KindTime:
+					return slog.String(attr.Key, attr.Value.Time().UTC().Format(time.RFC3339Nano))
+				case slog.KindDuration: // as text has it: a bare number has no unit
+					return slog.String(attr.Key, attr.Value.Duration().String())
 				}
 				return attr
 			},
-		}))
+		}
+		var handler slog.Handler = slog.NewTextHandler(a.Stderr, options)
+		if a.logFormat == "json" {
+			handler = slog.NewJSONHandler(a.Stderr, options)
+		}
+		a.debugTo = slog.New(handler)
 	}
 	return a.debugTo
 }

@@ -112,6 +112,8 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"webserver": plain(scriptWebServer),
 	// tsa NAME: starts a timestamp authority; NAME-root.crt; sets TSA.
 	"tsa": plain(scriptTSA),
+	// jsonlog FILE: its lines are JSON objects, but for warnings.
+	"jsonlog": plain(scriptJSONLog),
 	// schema NAME FILE: the file is one JSON document by spec/schemas/NAME.json.
 	"schema": plain(scriptSchema),
 	// checksum FILE: sets SHA256.

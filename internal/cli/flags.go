@@ -284,5 +284,5 @@ func checkOutput(output string, formats ...string) error {
 	if slices.Contains(formats, output) {
 		return nil
 	}
-	return fmt.Errorf("invalid format: %q", output)
+	return &usageError{fmt.Errorf("invalid format: %q", output), fmt.Sprintf("Formats are: %s", strings.Join(formats, ", "))}
 }

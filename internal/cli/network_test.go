@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http/httptest"
 	"os"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -19,4 +23,23 @@ func scriptTSA(ts *testscript.TestScript, args []string) error {
 	ts.Defer(server.Close)
 	ts.Setenv("TSA", server.URL)
 	return os.WriteFile(ts.MkAbs(args[0]+"-root.crt"), root.CertPEM(), 0o600)
+}
+
+// scriptJSONLog wants the lines of a file to be JSON objects, but for warnings.
+func scriptJSONLog(ts *testscript.TestScript, args []string) error {
+	objects := 0
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		if strings.HasPrefix(line, "Warning: ") {
+			continue
+		}
+		var object map[string]any
+		if err := json.Unmarshal([]byte(line), &object); err != nil {
+			return fmt.Errorf("%w: %s", err, line)
+		}
+		objects++
+	}
+	if objects == 0 {
+		return errors.New("there is no log")
+	}
+	return nil
 }

@@ -35,6 +35,9 @@ func (a *app) report(f *reportFlags, outcome *host.Outcome, err error) error {
 	if err != nil {
 		err = a.verifyError(outcome, err)
 	}
+	if err != nil && isRejection(outcome, err) {
+		err = &rejected{err}
+	}
 	switch {
 	case outcome == nil:
 		return err

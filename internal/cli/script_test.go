@@ -56,6 +56,10 @@ func runSignet() {
 	for line := range strings.Lines(stderr.String()) {
 		if strings.HasPrefix(line, "Error: ") {
 			errors++
+			if links := chain(line); links > 4 {
+				fmt.Fprintf(os.Stderr, "RULE BROKEN: an error that is a chain of %d: %s\n", links, line)
+				os.Exit(map[bool]int{true: 1, false: 0}[status == 0])
+			}
 		}
 	}
 	if status != 0 && (status != 1 || errors != 1) || status == 0 && errors != 0 {
@@ -63,6 +67,14 @@ func runSignet() {
 		os.Exit(map[bool]int{true: 1, false: 0}[status == 0])
 	}
 	os.Exit(status)
+}
+
+// quoted is what others said, or wrote.
+var quoted = regexp.MustCompile(`"([^"\\]|\\.)*"|\([^)]*\)`)
+
+// chain counts the colons by which a message passes from one speaker to the next.
+func chain(line string) int {
+	return strings.Count(quoted.ReplaceAllString(strings.TrimPrefix(line, "Error: "), ""), ": ")
 }
 
 // TestScripts runs testdata/script/*.txtar. A comment "# CLI-06 CLI-07: title"
