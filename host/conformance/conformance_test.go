@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"crypto/x509"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -15,12 +16,14 @@ import (
 	"github.com/signet-project/signet/internal/testpki"
 	"github.com/signet-project/signet/plugins/example"
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/session"
+	"github.com/signet-project/signet/protocol/signer"
 )
 
 func TestMain(m *testing.M) {
 	mutants.Become()
 	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == protocol.BinaryPrefix+"example" {
-		protocol.Serve(example.New(os.Getenv))
+		session.Serve(example.New(os.Getenv))
 	}
 	os.Exit(m.Run())
 }
@@ -34,7 +37,9 @@ func judge(t *testing.T, opts conformance.Options) *conformance.Report {
 	if opts.Timeout == 0 {
 		opts.Timeout, opts.Grace = patience, patience
 	}
-	opts.Environ = append(opts.Environ, os.Environ()...)
+	if opts.Environ == nil {
+		opts.Environ = os.Environ()
+	}
 	report, err := conformance.Run(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
@@ -126,6 +131,69 @@ func TestMutants(t *testing.T) {
 		}
 	}
 	t.Logf("%d mutants for %d clauses", len(all)+2, len(caught))
+}
+
+// TestExample: the example plugin conforms, and every clause that it has something
+// for is judged.
+func TestExample(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	denied := filepath.Join(dir, "denied")
+	if err := os.WriteFile(denied, []byte("00AB\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ids, config := keysFor(t, dir)
+	config[example.ConfigDenyList] = denied
+	wantConforming(t, judge(t, conformance.Options{Path: mutants.Install(t, dir, "example"), Keys: ids, Config: config}),
+		"verify.reason") // nothing is on the list
+}
+
+// TestPython: so does the example in Python.
+func TestPython(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		return // a script is no executable there
+	}
+	// The interpreter itself comes first on PATH: what stands for it may need more of
+	// an environment than get-plugin-metadata gets.
+	interpreter, err := exec.CommandContext(t.Context(), "python3", "-c", "import sys; print(sys.executable)").Output()
+	if err != nil {
+		t.Fatalf("python3 is needed: %v", err)
+	}
+	ids, _ := keysFor(t, t.TempDir())
+	wantConforming(t, judge(t, conformance.Options{
+		Path: filepath.Join("..", "..", "plugins", "example-python", "notation-pyexample"),
+		Keys: ids, Environ: append(os.Environ(), "PATH="+filepath.Dir(string(interpreter))+string(os.PathListSeparator)+os.Getenv("PATH")),
+	}))
+}
+
+// keysFor writes a key of each spec and a file with the certificates of them all.
+func keysFor(t *testing.T, dir string) (ids []string, config map[string]string) {
+	t.Helper()
+	root := testpki.Root(t, "root")
+	var all []byte
+	for _, spec := range testpki.Specs {
+		leaf := root.Leaf(t, string(spec), spec)
+		id, _ := leaf.WriteFiles(t, dir, string(spec))
+		ids, all = append(ids, id), append(all, leaf.CertPEM()...)
+	}
+	path := filepath.Join(dir, "all.pem")
+	if err := os.WriteFile(path, append(all, root.CertPEM()...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return ids, map[string]string{signer.ConfigCertificateChain: path}
+}
+
+// wantConforming wants a plugin to break nothing, and to have every clause judged
+// but those named.
+func wantConforming(t *testing.T, report *conformance.Report, unjudged ...string) {
+	t.Helper()
+	for _, r := range report.Results {
+		if r.Verdict == conformance.Failed || r.Verdict == conformance.NotRun && !slices.Contains(unjudged, r.ID) {
+			tell(t, report)
+			t.Fatalf("%s: %s", r.ID, r.Verdict)
+		}
+	}
 }
 
 // fileMutants are plugins whose fault is in their file.

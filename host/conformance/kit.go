@@ -151,7 +151,7 @@ func (k *kit) leave(verdict Verdict, reason string, ids ...string) {
 			return c.ID == id || strings.HasSuffix(id, ".") && strings.HasPrefix(c.ID, id)
 		})
 		if result := k.verdict(c.ID); named && result.Verdict == "" {
-			result.Verdict, result.Reason = verdict, oneLine(reason)
+			result.Verdict, result.Reason = verdict, excerpt(reason)
 		}
 	}
 }

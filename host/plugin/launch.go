@@ -57,6 +57,22 @@ func (m *Manager) environment(o *opened) []string {
 	return withhold(m.opts.Environ, m.opts.Withhold, o.withheld)
 }
 
+// Environ is the environment of a plugin that is not installed, "NAME=value" each:
+// the parent's without registry credentials and what Options.Withhold names.
+func (m *Manager) Environ() []string { return withhold(m.opts.Environ, m.opts.Withhold) }
+
+// Locate returns the path of an installed plugin's executable, which may be run as
+// it is now, and the environment it gets, for a caller that runs it in a way of its
+// own. The errors are those of [Manager.Get].
+func (m *Manager) Locate(ctx context.Context, name string) (path string, environ []string, err error) {
+	o, err := m.open(ctx, name)
+	if err != nil {
+		return "", nil, err
+	}
+	defer o.close()
+	return o.path, m.environment(o), nil
+}
+
 // explain says what is wrong with an executable that the system does not start.
 func explain(name, path string, err error) error {
 	switch {

@@ -16,7 +16,7 @@ import (
 
 func (a *app) pluginCommand() *cobra.Command {
 	return a.group("plugin", "Manage plugins", nil,
-		a.pluginListCommand(), a.pluginInstallCommand(), a.pluginUninstallCommand())
+		a.pluginListCommand(), a.pluginInstallCommand(), a.pluginUninstallCommand(), a.pluginTestCommand())
 }
 
 func (a *app) pluginListCommand() *cobra.Command {
