@@ -53,11 +53,13 @@ func (k *kit) signWith(ctx context.Context, key string, described description) {
 			k.expect("sign.payloads", k.signed(r, payload), fmt.Sprintf("key %q: a signature over a payload of %d bytes", key, size), r.String())
 		}
 	}
-	k.parallel("call.parallel", func(i int) (bool, string) {
-		payload := fmt.Appendf(nil, "payload %d", i)
-		r := k.invoke(ctx, string(protocol.CommandGenerateSignature), k.signRequest(key, described.suite, payload).reader())
-		return r.refused(protocol.CodeThrottled) || k.signed(r, payload), r.String()
-	})
+	if key == k.opts.Keys[0] { // the others would show nothing new
+		k.parallel("call.parallel", func(i int) (bool, string) {
+			payload := fmt.Appendf(nil, "payload %d", i)
+			r := k.invoke(ctx, string(protocol.CommandGenerateSignature), k.signRequest(key, described.suite, payload).reader())
+			return r.refused(protocol.CodeThrottled) || k.signed(r, payload), r.String()
+		})
+	}
 	k.mismatches(ctx, key, described.suite)
 	if described.public != nil {
 		k.csr(ctx, key, described)

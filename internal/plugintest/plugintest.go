@@ -1,6 +1,6 @@
 // Package plugintest is the suite that every key plugin passes over its real
 // backend: each key type in both envelope formats, certificate chains, versions,
-// concurrency, and the failures that users meet.
+// concurrency, the failures that users meet, and every clause of the conformance kit.
 //
 // A plugin's test binary is the plugin too: its TestMain calls Main. A test then
 // provisions keys in the backend and hands them to Run:
@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/session"
 	"github.com/signet-project/signet/protocol/stdio"
 )
 
@@ -89,7 +90,7 @@ func (p InProcess) Call(ctx context.Context, command protocol.Command, request [
 func Main(m *testing.M, name string, plugin func() protocol.Plugin) {
 	base := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")
 	if base == protocol.BinaryPrefix+name {
-		protocol.Serve(plugin())
+		session.Serve(plugin())
 	}
 	os.Exit(m.Run())
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/signet-project/signet/host"
+	"github.com/signet-project/signet/host/conformance"
 	"github.com/signet-project/signet/host/envelope"
 	"github.com/signet-project/signet/host/trust"
 	"github.com/signet-project/signet/internal/testpki"
@@ -45,6 +46,9 @@ func Run(t *testing.T, b Backend) {
 		t.Run("PLG-12 "+f.Name, func(t *testing.T) { s.failure(t, f) })
 	}
 	t.Run("concurrent signatures", s.concurrent)
+	if process, ok := b.Transport.(*Process); ok {
+		t.Run("conformance", func(t *testing.T) { s.conformance(t, process) })
+	}
 	if b.Rotate != nil {
 		t.Run("rotated key", s.rotated)
 	}
@@ -187,6 +191,30 @@ func (s *suite) key(t *testing.T, spec protocol.KeySpec, id string) {
 		_, err := client.GenerateSignature(t.Context(), r)
 		WantError(t, err, protocol.CodeValidation, id)
 	})
+}
+
+// conformance runs the kit over the plugin with all its keys.
+func (s *suite) conformance(t *testing.T, process *Process) {
+	var ids []string
+	certs := []*x509.Certificate{s.root.Cert, s.issuer.Cert}
+	for _, spec := range testpki.Specs {
+		if id, ok := s.Keys[spec]; ok {
+			_, public := s.describe(t, id)
+			ids, certs = append(ids, id), append(certs, s.issuer.LeafFor(t, "leaf "+string(spec), public).Cert)
+		}
+	}
+	report, err := conformance.Run(t.Context(), conformance.Options{
+		Path: process.Path, Keys: ids, UnknownKey: s.MissingKey, Config: s.config(bundle(t, certs...)),
+		Environ: process.Env, Secrets: s.Secrets, Timeout: patience, Grace: patience,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range report.Results {
+		if r.Verdict == conformance.Failed || r.Verdict == conformance.NotRun {
+			t.Errorf("%s %s: %s: %s expected %s; seen %s", r.ID, r.Verdict, r.Text, r.Reason, r.Expected, r.Seen)
+		}
+	}
 }
 
 // envelope signs a file with the host's flows and verifies it with them.
