@@ -4,6 +4,7 @@ GO      ?= go
 BIN     := bin
 CACHE   := $(CURDIR)/.cache
 VERSION ?= 0.1.0-dev
+CGO_ENABLED ?= $(shell $(GO) env CGO_ENABLED)
 COMMIT  := $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS := -s -w -X github.com/signet-project/signet/internal/cli.version=$(VERSION) -X github.com/signet-project/signet/internal/cli.commit=$(COMMIT)
 EXE     := $(shell $(GO) env GOEXE)
@@ -21,9 +22,11 @@ BENCHSTAT := v0.0.0-20260908200009-22c9c6c9d4da
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## build signet and the plugins into bin/
+build: ## build signet and the plugins into bin/; only notation-pkcs11 takes a C compiler
 	@mkdir -p $(BIN)
-	@for c in $(COMMANDS); do echo "build $$c"; $(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/$$c$(EXE) ./cmd/$$c || exit 1; done
+	@for c in $(COMMANDS); do echo "build $$c"; \
+	  case $$c in notation-pkcs11) cgo=$(CGO_ENABLED);; *) cgo=0;; esac; \
+	  CGO_ENABLED=$$cgo $(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/$$c$(EXE) ./cmd/$$c || exit 1; done
 
 install: build ## install signet into the Go binary folder
 	$(GO) install -ldflags '$(LDFLAGS)' ./cmd/signet
