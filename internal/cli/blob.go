@@ -72,10 +72,11 @@ func (a *app) blobSignCommand() *cobra.Command {
 			directory = filepath.Dir(args[0])
 		}
 		path := filepath.Join(directory, fmt.Sprintf("%s.%s.sig", filepath.Base(args[0]), signing.format))
-		signer, err := a.signer(cmd.Context(), signing, cmd.Flags().Changed, host.TargetBlob)
+		signer, end, err := a.signer(cmd.Context(), signing, cmd.Flags().Changed, host.TargetBlob, 1)
 		if err != nil {
 			return err
 		}
+		defer end()
 		if confirmed, err := a.confirmSignature(path, force, output); err != nil || !confirmed {
 			return err
 		}

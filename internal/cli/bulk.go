@@ -85,39 +85,15 @@ type bulkJob struct {
 	view func(*host.BatchResult) *bulkView
 }
 
-// runBulk works through the artifacts of a job and reports on them.
-func (a *app) runBulk(ctx context.Context, f *bulkFlags, job *bulkJob) error {
-	if job.output == "json" {
-		return errors.New("--output json shows one artifact: use --output jsonl, which has a line for each")
+// prepare checks the flags of a run over many artifacts and collects the references
+// of arguments and file that belong to the shard.
+func (a *app) prepare(ctx context.Context, f *bulkFlags, output string, arguments []string) ([]string, error) {
+	if output == "json" {
+		return nil, errors.New("--output json shows one artifact: use --output jsonl, which has a line for each")
 	}
 	if f.workers < 1 || f.workers > maxWorkers {
-		return fmt.Errorf("--concurrency %d is not a number from 1 to %d", f.workers, maxWorkers)
+		return nil, fmt.Errorf("--concurrency %d is not a number from 1 to %d", f.workers, maxWorkers)
 	}
-	references, err := a.list(ctx, f, job.references)
-	if err != nil {
-		return err
-	}
-	if !job.opener.layout {
-		if _, err := job.opener.client(); err != nil {
-			return err
-		}
-	}
-	a.warnTags(job, references)
-	r := &bulkReport{app: a, job: job, total: len(references), waiting: map[int]*bulkView{}}
-	run := &host.Batch{References: references, Open: job.opener.place, Recursive: f.recursive, Workers: f.workers}
-	if f.resume != "" {
-		if r.journal, run.Settled, err = a.openJournal(f.resume, job.basis); err != nil {
-			return err
-		}
-	}
-	r.progress = a.startProgress(job.verb, r.total)
-	err = job.start(ctx, run, r.add)
-	r.progress.stop()
-	return r.finish(ctx, err)
-}
-
-// list collects the references of arguments and file that belong to the shard.
-func (a *app) list(ctx context.Context, f *bulkFlags, arguments []string) ([]string, error) {
 	shard, err := batch.ParseShard(f.shard, a.getenv)
 	if err != nil {
 		return nil, err
@@ -139,6 +115,29 @@ func (a *app) list(ctx context.Context, f *bulkFlags, arguments []string) ([]str
 	return list.Entries(), nil
 }
 
+// runBulk works through the artifacts of a job and reports on them.
+func (a *app) runBulk(ctx context.Context, f *bulkFlags, job *bulkJob) error {
+	if !job.opener.layout {
+		if _, err := job.opener.client(); err != nil {
+			return err
+		}
+	}
+	a.warnTags(job)
+	var err error
+	r := &bulkReport{app: a, job: job, total: len(job.references), waiting: map[int]*bulkView{}}
+	run := &host.Batch{References: job.references, Open: job.opener.place, Recursive: f.recursive, Workers: f.workers}
+	if f.resume != "" {
+		if r.journal, run.Settled, err = a.openJournal(f.resume, job.basis); err != nil {
+			return err
+		}
+	}
+	r.progress = a.startProgress(job.verb, r.total)
+	err = job.start(ctx, run, r.add)
+	r.progress.stop()
+	return r.finish(ctx, err)
+}
+
+// readList adds what a file or standard input lists.
 func (a *app) readList(ctx context.Context, list *batch.List, path string) error {
 	name, input := path, a.Stdin
 	if path == "-" {
@@ -158,8 +157,8 @@ func (a *app) readList(ctx context.Context, list *batch.List, path string) error
 }
 
 // warnTags says once what [app.warnTag] says of each tag.
-func (a *app) warnTags(job *bulkJob, references []string) {
-	for _, reference := range references {
+func (a *app) warnTags(job *bulkJob) {
+	for _, reference := range job.references {
 		if job.opener.isTag(reference) {
 			a.warnf("Always %s artifacts using digests(@sha256:...) rather than tags, such as %s: tags are mutable and can point to different artifacts than the ones that are %s here.", job.verb, reference, strings.ToLower(job.done))
 			return

@@ -20,6 +20,7 @@ import (
 	"github.com/signet-project/signet/host/config"
 	"github.com/signet-project/signet/host/envelope"
 	"github.com/signet-project/signet/host/pki"
+	"github.com/signet-project/signet/host/plugin"
 )
 
 // registryFlags are the flags of commands that talk to a registry (CLI-03).
@@ -153,71 +154,93 @@ func (a *app) complete(cmd *cobra.Command, flag string, values func() []string) 
 	}
 }
 
-// signer makes the Signer that flags and key list describe.
-func (a *app) signer(ctx context.Context, f *signerFlags, flagSet func(string) bool, kind host.Target) (*host.Signer, error) {
+// signer makes the Signer that flags and key list describe, for so many signatures.
+// end is to be called when they are made.
+func (a *app) signer(ctx context.Context, f *signerFlags, flagSet func(string) bool, kind host.Target, signatures int) (signer *host.Signer, end func(), err error) {
 	if flagSet("timestamp-url") {
 		if f.timestampURL == "" {
-			return nil, errors.New("timestamping: tsa url cannot be empty")
+			return nil, nil, errors.New("timestamping: tsa url cannot be empty")
 		}
 		if f.timestampRoot == "" {
-			return nil, errors.New("timestamping: tsa root certificate path cannot be empty")
+			return nil, nil, errors.New("timestamping: tsa root certificate path cannot be empty")
 		}
 	}
 	if _, err := a.settings(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	format := envelope.Format(f.format)
 	if format != envelope.FormatJWS && format != envelope.FormatCOSE {
-		return nil, fmt.Errorf("signature format %q not supported\nSupported signature envelope formats are %q and %q", f.format, envelope.FormatJWS, envelope.FormatCOSE)
+		return nil, nil, fmt.Errorf("signature format %q not supported\nSupported signature envelope formats are %q and %q", f.format, envelope.FormatJWS, envelope.FormatCOSE)
 	}
 	if err := host.CheckExpiryDuration(f.expiry); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	pluginConfig, err := keyValues("plugin-config", f.pluginConfig)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	metadata, err := keyValues("user-metadata", f.metadata)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	key, err := a.signingKey(ctx, f, pluginConfig, kind)
+	key, end, err := a.signingKey(ctx, f, pluginConfig, kind, signatures)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	signer := &host.Signer{Key: key, Format: format, Expiry: f.expiry, UserMetadata: metadata, Agent: a.userAgent()}
+	signer = &host.Signer{Key: key, Format: format, Expiry: f.expiry, UserMetadata: metadata, Agent: a.userAgent()}
 	if f.timestampURL != "" {
 		if signer.Timestamper, err = a.timestamper(f); err != nil {
-			return nil, err
+			end()
+			return nil, nil, err
 		}
 	}
-	return signer, nil
+	return signer, end, nil
 }
 
-// signingKey opens the key that the flags name.
-func (a *app) signingKey(ctx context.Context, f *signerFlags, pluginConfig map[string]string, kind host.Target) (host.Key, error) {
-	key := config.Key{ID: f.id, PluginName: f.plugin}
+// signingKey opens the key that the flags name. end is to be called when it is not
+// needed any more.
+func (a *app) signingKey(ctx context.Context, f *signerFlags, pluginConfig map[string]string, kind host.Target, signatures int) (key host.Key, end func(), err error) {
+	named := config.Key{ID: f.id, PluginName: f.plugin}
 	if f.plugin == "" {
 		keys, err := config.NewSigningKeys(a.dirs.Config).Load()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if key, err = keys.Get(f.key); err != nil {
-			return nil, err
+		if named, err = keys.Get(f.key); err != nil {
+			return nil, nil, err
 		}
 	}
-	if key.Local() {
-		return localKey(key)
+	if named.Local() {
+		key, err = localKey(named)
+		return key, func() {}, err
 	}
-	plugins, err := a.plugins()
+	pool, end, err := a.pluginPool()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	client, err := plugins.Get(ctx, key.PluginName)
+	client, err := pool.GetFor(ctx, named.PluginName, signatures)
+	if err == nil {
+		key, err = host.NewPluginKey(ctx, client, named.ID, mergeConfig(named.PluginConfig, pluginConfig), kind)
+	}
 	if err != nil {
-		return nil, err
+		end()
+		return nil, nil, err
 	}
-	return host.NewPluginKey(ctx, client, key.ID, mergeConfig(key.PluginConfig, pluginConfig), kind)
+	return key, end, nil
+}
+
+// pluginPool hands out plugins for a run over many artifacts, until end is called.
+func (a *app) pluginPool() (pool *plugin.Pool, end func(), err error) {
+	manager, err := a.plugins()
+	if err != nil {
+		return nil, nil, err
+	}
+	pool = manager.NewPool()
+	return pool, func() {
+		if err := pool.Close(); err != nil {
+			a.warnf("%v", err)
+		}
+	}, nil
 }
 
 // mergeConfig lets the command line override what the key list has (PLG-09).

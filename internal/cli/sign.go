@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/artifact"
 	"github.com/signet-project/signet/host/batch"
+	"github.com/signet-project/signet/host/plugin"
 )
 
 // argument wants one argument, by the text of CLI-48 when there is none.
@@ -53,17 +55,29 @@ default, or a plugin's by --plugin and --id.
 	a.debugFlag(cmd)
 	cmd.Flags().BoolVar(&f.forceTag, "force-referrers-tag", false, "force to store signatures using the referrers tag schema")
 	cmd.Flags().BoolVar(&f.layout, "oci-layout", false, "sign the artifact stored as OCI image layout")
-	a.outputFlag(cmd, &f.output, "text", "jsonl")
+	a.outputFlag(cmd, &f.output, "text", "json", "jsonl")
 	cmd.MarkFlagsMutuallyExclusive("oci-layout", "force-referrers-tag")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := checkOutput(f.output, "text", "jsonl"); err != nil {
+		if err := checkOutput(f.output, "text", "json", "jsonl"); err != nil {
 			return err
 		}
-		signer, err := a.signer(cmd.Context(), f.signer, cmd.Flags().Changed, host.TargetArtifact)
+		many, signatures := f.bulk.wanted(cmd, args, f.output), 1
+		if many {
+			var err error
+			if args, err = a.prepare(cmd.Context(), f.bulk, f.output, args); err != nil {
+				return err
+			}
+			signatures = len(args)
+			if f.bulk.recursive {
+				signatures = max(signatures, plugin.SessionWorth)
+			}
+		}
+		signer, end, err := a.signer(cmd.Context(), f.signer, cmd.Flags().Changed, host.TargetArtifact, signatures)
 		if err != nil {
 			return err
 		}
-		if f.bulk.wanted(cmd, args, f.output) {
+		defer end()
+		if many {
 			return a.signMany(cmd.Context(), f, signer, args)
 		}
 		return a.signOne(cmd.Context(), f, signer, args[0])
@@ -82,8 +96,20 @@ func (a *app) signOne(ctx context.Context, f *signFlags, signer *host.Signer, re
 	if err != nil {
 		return err
 	}
+	if f.output == "json" {
+		return a.json(&signView{
+			Reference: place.Name + "@" + signed.Artifact.Digest.String(), Artifact: plainDescriptor(signed.Artifact), Signature: signed.Manifest.Digest.String(),
+		})
+	}
 	a.printf("%s", signedText(place.Name, signed))
 	return nil
+}
+
+// signView is the JSON of a new signature (spec/schemas/sign.json).
+type signView struct {
+	Reference string              `json:"reference"`
+	Artifact  *ocispec.Descriptor `json:"artifact"`
+	Signature string              `json:"signature"`
 }
 
 // signedText says what was signed (CLI-06).

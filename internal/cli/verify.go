@@ -66,7 +66,11 @@ trust stores (see "cert add"). One signature that passes is enough.
 			return err
 		}
 		if f.bulk.wanted(cmd, args, f.report.output) {
-			return a.verifyMany(cmd.Context(), f, args)
+			references, err := a.prepare(cmd.Context(), f.bulk, f.report.output, args)
+			if err != nil {
+				return err
+			}
+			return a.verifyMany(cmd.Context(), f, references)
 		}
 		return a.verifyOne(cmd.Context(), f, args[0])
 	}
@@ -117,6 +121,12 @@ func (a *app) verifyMany(ctx context.Context, f *verifyFlags, references []strin
 	if err != nil {
 		return err
 	}
+	pool, end, err := a.pluginPool()
+	if err != nil {
+		return err
+	}
+	defer end()
+	verifier.Plugins = pool
 	settings := []string{f.scope, fmt.Sprint(f.maxSignatures)}
 	for _, values := range []map[string]string{f.required, f.configuration} {
 		settings = append(settings, fmt.Sprint(pairs(values)))
