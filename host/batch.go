@@ -182,7 +182,7 @@ func (k *firstAlone) first(ctx context.Context, request SealRequest) (*Sealed, e
 	}
 	sealed, err := k.Key.Seal(ctx, request)
 	if err == nil {
-		_, err = k.signer.selfCheck(request.Format, sealed.Envelope)
+		_, err = k.signer.selfCheck(request.Format, sealed)
 	}
 	if err != nil {
 		k.failed = &unusableKeyError{err}

@@ -50,6 +50,8 @@ type Sealed struct {
 	Envelope []byte
 	// Annotations go to the signature manifest.
 	Annotations map[string]string
+	// known are the chains that the Key has seen; nil for a Key of somebody else.
+	known *knownChains
 }
 
 // bytesSigner signs messages: what local keys and plugins with the capability
@@ -63,7 +65,10 @@ type bytesSigner interface {
 }
 
 // rawKey makes a Key of a bytesSigner.
-type rawKey struct{ bytesSigner }
+type rawKey struct {
+	bytesSigner
+	known *knownChains
+}
 
 // Seal drafts the envelope, has its signing input signed and puts it together.
 func (k rawKey) Seal(ctx context.Context, request SealRequest) (*Sealed, error) {
@@ -104,7 +109,7 @@ func (k rawKey) Seal(ctx context.Context, request SealRequest) (*Sealed, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Sealed{Envelope: data}, nil
+	return &Sealed{Envelope: data, known: k.known}, nil
 }
 
 // localSigner signs with a private key in this process.
@@ -128,7 +133,7 @@ func NewLocalKey(key crypto.Signer, chain []*x509.Certificate) (Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rawKey{&localSigner{key: key, chain: chain, suite: suite}}, nil
+	return rawKey{&localSigner{key: key, chain: chain, suite: suite}, new(knownChains)}, nil
 }
 
 func (s *localSigner) Suite(context.Context) (protocol.Suite, error) { return s.suite, nil }
@@ -175,7 +180,8 @@ func NewPluginKey(ctx context.Context, client *protocol.Client, id string, confi
 	}
 	switch {
 	case slices.Contains(metadata.Capabilities, protocol.CapabilitySignatureGenerator):
-		return rawKey{&pluginSigner{pluginKey: key}}, nil
+		known := new(knownChains)
+		return rawKey{&pluginSigner{pluginKey: key, known: known}, known}, nil
 	case slices.Contains(metadata.Capabilities, whole):
 		return &envelopeKey{pluginKey: key}, nil
 	case target == TargetBlob && slices.Contains(metadata.Capabilities, protocol.CapabilityEnvelopeGenerator):
@@ -197,6 +203,7 @@ func (k *pluginKey) describe(ctx context.Context) (protocol.Suite, error) {
 // pluginSigner signs through generate-signature.
 type pluginSigner struct {
 	pluginKey
+	known *knownChains
 	mu    sync.Mutex
 	suite protocol.Suite // zero until described
 }
@@ -228,17 +235,17 @@ func (s *pluginSigner) sign(ctx context.Context, suite protocol.Suite, message [
 	if err != nil {
 		return nil, nil, &PluginSignError{Plugin: s.client.Name(), Err: err}
 	}
-	chain, err := checkAnswer(answer, suite, message)
+	chain, err := s.checkAnswer(answer, suite, message)
 	if err != nil {
 		return nil, nil, &PluginSignError{Plugin: s.client.Name(), Err: err}
 	}
 	return answer.Signature, chain, nil
 }
 
-func checkAnswer(answer *protocol.GenerateSignatureResponse, suite protocol.Suite, message []byte) ([]*x509.Certificate, error) {
+func (s *pluginSigner) checkAnswer(answer *protocol.GenerateSignatureResponse, suite protocol.Suite, message []byte) ([]*x509.Certificate, error) {
 	chain := make([]*x509.Certificate, len(answer.CertificateChain))
 	for i, der := range answer.CertificateChain {
-		cert, err := x509.ParseCertificate(der)
+		cert, err := s.known.parse(der)
 		if err != nil {
 			return nil, fmt.Errorf("generate-signature returned certificate %d of the chain in a form that cannot be read: %w", i+1, err)
 		}
@@ -254,7 +261,7 @@ func checkAnswer(answer *protocol.GenerateSignatureResponse, suite protocol.Suit
 	if err := pki.Verify(chain[0], message, answer.Signature); err != nil {
 		return nil, fmt.Errorf("generate-signature returned a signature that its leaf certificate does not verify: %w", err)
 	}
-	if err := pki.CheckChain(chain, pki.CodeSigning); err != nil {
+	if err := s.known.check(chain); err != nil {
 		return nil, fmt.Errorf("generate-signature returned an unusable certificate chain: %w", err)
 	}
 	return chain, nil
@@ -265,7 +272,10 @@ func (s *pluginSigner) agent(host string) string {
 }
 
 // envelopeKey signs through generate-envelope.
-type envelopeKey struct{ pluginKey }
+type envelopeKey struct {
+	pluginKey
+	known knownChains
+}
 
 // Suite asks the plugin for the key's algorithms.
 func (k *envelopeKey) Suite(ctx context.Context) (protocol.Suite, error) { return k.describe(ctx) }
@@ -290,7 +300,7 @@ func (k *envelopeKey) Seal(ctx context.Context, request SealRequest) (*Sealed, e
 	if err != nil {
 		return fail(err)
 	}
-	parsed, err := envelope.Parse(request.Format.MediaType(), answer.SignatureEnvelope)
+	parsed, err := (&envelope.Parser{Certificates: k.known.parse}).Parse(request.Format.MediaType(), answer.SignatureEnvelope)
 	if err != nil {
 		return fail(fmt.Errorf("generate-envelope returned an envelope that cannot be read: %w", err))
 	}
@@ -302,5 +312,5 @@ func (k *envelopeKey) Seal(ctx context.Context, request SealRequest) (*Sealed, e
 			return fail(fmt.Errorf("generate-envelope returned an unusable timestamp countersignature: %w", err))
 		}
 	}
-	return &Sealed{Envelope: answer.SignatureEnvelope, Annotations: answer.Annotations}, nil
+	return &Sealed{Envelope: answer.SignatureEnvelope, Annotations: answer.Annotations, known: &k.known}, nil
 }

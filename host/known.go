@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"slices"
 	"sync"
+
+	"github.com/signet-project/signet/host/pki"
 )
 
 // maxKnownChains bounds what a Verifier remembers; a chain takes some 10 kB.
@@ -15,8 +17,9 @@ const maxKnownChains = 1024
 // Whether it is trusted, valid now or revoked is asked anew each time, so that a
 // remembered chain cannot turn a "no" into a "yes".
 //
-// Only chains that a trust store vouched for get in: signatures by strangers
-// cannot push others out. The zero value is empty and ready for use.
+// In a Verifier's only chains that a trust store vouched for get in: signatures by
+// strangers cannot push others out. In a signing key's are its own. The zero value
+// is empty and ready for use.
 type knownChains struct {
 	mu           sync.RWMutex
 	certificates map[string]*x509.Certificate              // by DER
@@ -43,7 +46,20 @@ func (k *knownChains) has(chain []*x509.Certificate) bool {
 	return known != nil && slices.Equal(known, chain)
 }
 
-// add remembers a chain that follows the rules and is anchored.
+// check checks that a chain, whose certificates must come from parse, follows the
+// rules for signing chains, unless it is known to, and remembers it.
+func (k *knownChains) check(chain []*x509.Certificate) error {
+	if len(chain) > 0 && k.has(chain) {
+		return nil
+	}
+	if err := pki.CheckChain(chain, pki.CodeSigning); err != nil {
+		return err
+	}
+	k.add(chain)
+	return nil
+}
+
+// add remembers a chain that follows the rules.
 func (k *knownChains) add(chain []*x509.Certificate) {
 	if k.has(chain) {
 		return

@@ -510,6 +510,32 @@ func TestSignByPlugin(t *testing.T) {
 			s.refuses("failed to sign with the plugin keys: generate-signature")
 			s.refuses(test.want)
 		})
+		t.Run(name+", after a sound answer", func(t *testing.T) {
+			s := newStage(t)
+			p := s.keyPlugin(protocol.CapabilitySignatureGenerator)
+			sound := p.answers[protocol.CommandGenerateSignature]
+			signer, err := s.signer(TargetBlob)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sign := func() error {
+				_, err := signer.SignBlob(t.Context(), strings.NewReader("the file"), "text/plain")
+				return err
+			}
+			for range 2 {
+				if err := sign(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p.answers[protocol.CommandGenerateSignature] = func(request map[string]any) (any, error) {
+				answer, err := sound(request)
+				test.edit(answer.(map[string]any))
+				return answer, err
+			}
+			if err := sign(); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want %q", err, test.want)
+			}
+		})
 	}
 	t.Run("PLG-11 a plugin's own words", func(t *testing.T) {
 		s := newStage(t)

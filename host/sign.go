@@ -135,7 +135,7 @@ func (s *Signer) seal(ctx context.Context, target ocispec.Descriptor) (*Sealed, 
 	if err != nil {
 		return nil, nil, err
 	}
-	parsed, err := s.selfCheck(format, sealed.Envelope)
+	parsed, err := s.selfCheck(format, sealed)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -143,13 +143,17 @@ func (s *Signer) seal(ctx context.Context, target ocispec.Descriptor) (*Sealed, 
 }
 
 // selfCheck reads an envelope back and checks all that needs no trust policy.
-func (s *Signer) selfCheck(format envelope.Format, data []byte) (*envelope.Envelope, error) {
-	parsed, err := envelope.Parse(format.MediaType(), data)
+func (s *Signer) selfCheck(format envelope.Format, sealed *Sealed) (*envelope.Envelope, error) {
+	known := sealed.known
+	if known == nil {
+		known = new(knownChains)
+	}
+	parsed, err := (&envelope.Parser{Certificates: known.parse}).Parse(format.MediaType(), sealed.Envelope)
 	if err == nil {
 		err = parsed.VerifySignature()
 	}
 	if err == nil {
-		err = pki.CheckChain(parsed.Certificates, pki.CodeSigning)
+		err = known.check(parsed.Certificates)
 	}
 	if err == nil {
 		err = pki.CheckValidity(parsed.Certificates, parsed.SigningTime)
