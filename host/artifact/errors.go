@@ -2,11 +2,13 @@ package artifact
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"strings"
 	"unicode"
@@ -237,7 +239,16 @@ func transportText(err error) string {
 		return credential.Error()
 	}
 	if failed, ok := errors.AsType[*url.Error](err); ok {
-		return oneLine(failed.Err.Error())
+		err = failed.Err
+	}
+	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Sprintf("its certificate is not accepted (%s)", oneLine(strings.TrimPrefix(refused.Err.Error(), "x509: ")))
+	}
+	// Of "dial tcp ADDRESS: connect: connection refused" the system call tells nothing.
+	operation, isOperation := errors.AsType[*net.OpError](err)
+	call, isCall := errors.AsType[*os.SyscallError](err)
+	if isOperation && isCall && operation.Addr != nil {
+		return oneLine(fmt.Sprintf("%s %s %s: %v", operation.Op, operation.Net, operation.Addr, call.Err))
 	}
 	return oneLine(err.Error())
 }

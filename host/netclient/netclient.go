@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -48,8 +49,29 @@ type Options struct {
 	// CAFile is the path of a file with certificates, PEM or DER, that https
 	// servers and proxies may chain to besides those the system trusts.
 	CAFile string
+	// Certificate, unless it is empty, is shown to servers that ask for one, but not
+	// where a redirect to another host leads.
+	Certificate Certificate
+	// Hosts are those spoken to in a way of their own, by the host of the URL, with
+	// its port unless that is 443.
+	Hosts map[string]Host
 	// Timeout bounds every exchange, redirects and body included; 0 means none.
 	Timeout time.Duration
+}
+
+// Certificate names a client certificate by the paths of two PEM files: the
+// certificate with its chain, and its private key.
+type Certificate struct {
+	CertFile, KeyFile string
+}
+
+// Host is how one host is spoken to by TLS.
+type Host struct {
+	// CAFile is the path of a file with certificates that this host may chain to
+	// besides all others; may be empty.
+	CAFile string
+	// Certificate is shown to this host alone, and in place of another.
+	Certificate Certificate
 }
 
 // New makes a client with connections of its own. The error names the
@@ -59,26 +81,97 @@ func New(opts Options) (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots, err := loadRoots(opts.CAFile)
+	plain, err := newTransport(proxy, Certificate{}, opts.CAFile)
 	if err != nil {
 		return nil, err
 	}
+	client := &http.Client{Timeout: opts.Timeout, Transport: plain}
+	if len(opts.Hosts) == 0 && opts.Certificate == (Certificate{}) {
+		return client, nil
+	}
+	ways := &switchboard{plain: plain, named: plain, hosts: map[string]*http.Transport{}}
+	if opts.Certificate != (Certificate{}) {
+		if ways.named, err = newTransport(proxy, opts.Certificate, opts.CAFile); err != nil {
+			return nil, err
+		}
+	}
+	for name, host := range opts.Hosts {
+		certificate := cmp.Or(host.Certificate, opts.Certificate)
+		if ways.hosts[canonical(name)], err = newTransport(proxy, certificate, opts.CAFile, host.CAFile); err != nil {
+			return nil, fmt.Errorf("host %s: %w", name, err)
+		}
+	}
+	client.Transport = ways
+	return client, nil
+}
+
+// newTransport makes connections that show a certificate, unless it is empty, to
+// servers that chain to the system's authorities or those of the files.
+func newTransport(proxy func(*http.Request) (*url.URL, error), certificate Certificate, caFiles ...string) (*http.Transport, error) {
+	roots, err := loadRoots(caFiles)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	if certificate != (Certificate{}) {
+		pair, err := tls.LoadX509KeyPair(certificate.CertFile, certificate.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("client certificate %q with key %q: %w", certificate.CertFile, certificate.KeyFile, err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
 	dialer := &net.Dialer{Timeout: dialTimeout}
-	return &http.Client{
-		Timeout: opts.Timeout,
-		Transport: &http.Transport{
-			Proxy:                  proxy,
-			DialContext:            dialer.DialContext,
-			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout:    handshakeTimeout,
-			IdleConnTimeout:        idleTimeout,
-			MaxIdleConns:           maxIdle,
-			MaxIdleConnsPerHost:    maxIdle,
-			MaxResponseHeaderBytes: maxHeaderBytes,
-			ForceAttemptHTTP2:      true,
-		},
+	return &http.Transport{
+		Proxy:                  proxy,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    handshakeTimeout,
+		IdleConnTimeout:        idleTimeout,
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdle,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		ForceAttemptHTTP2:      true,
 	}, nil
 }
+
+// switchboard chooses connections by the host of a request, and by how the request
+// came about.
+type switchboard struct {
+	plain, named *http.Transport
+	hosts        map[string]*http.Transport
+}
+
+// RoundTrip sends a request.
+func (s *switchboard) RoundTrip(request *http.Request) (*http.Response, error) {
+	host := canonical(request.URL.Host)
+	way := s.hosts[host]
+	switch {
+	case way != nil:
+	case redirectedFrom(request) == host:
+		way = s.named
+	default:
+		way = s.plain
+	}
+	return way.RoundTrip(request)
+}
+
+// CloseIdleConnections closes those of all ways.
+func (s *switchboard) CloseIdleConnections() {
+	for _, way := range append(slices.Collect(maps.Values(s.hosts)), s.plain, s.named) {
+		way.CloseIdleConnections()
+	}
+}
+
+// redirectedFrom is the host that was asked first.
+func redirectedFrom(request *http.Request) string {
+	for request.Response != nil && request.Response.Request != nil {
+		request = request.Response.Request
+	}
+	return canonical(request.URL.Host)
+}
+
+// canonical writes a host in one way.
+func canonical(host string) string { return strings.TrimSuffix(strings.ToLower(host), ":443") }
 
 // proxy returns how to choose the proxy of a request.
 func (o Options) proxy() (func(*http.Request) (*url.URL, error), error) {
@@ -115,12 +208,30 @@ func isProxy(value string) bool {
 	return err == nil && parsed.Hostname() != "" && slices.Contains([]string{"http", "https", "socks5", "socks5h"}, parsed.Scheme)
 }
 
-// loadRoots returns the system's certificate authorities and those of a file;
-// nil, which means the system's, without a file.
-func loadRoots(path string) (*x509.CertPool, error) {
-	if path == "" {
+// loadRoots returns the system's certificate authorities and those of files, whose
+// names may be empty; nil, which means the system's, without a file.
+func loadRoots(paths []string) (*x509.CertPool, error) {
+	paths = slices.DeleteFunc(paths, func(path string) bool { return path == "" })
+	if len(paths) == 0 {
 		return nil, nil
 	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("the system's certificate authorities cannot be loaded: %w", err)
+	}
+	for _, path := range paths {
+		certs, err := readCertificates(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, cert := range certs {
+			roots.AddCert(cert)
+		}
+	}
+	return roots, nil
+}
+
+func readCertificates(path string) ([]*x509.Certificate, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority file: %w", err)
@@ -137,12 +248,5 @@ func loadRoots(path string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority file %q: %w", path, err)
 	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("the system's certificate authorities cannot be loaded: %w", err)
-	}
-	for _, cert := range certs {
-		roots.AddCert(cert)
-	}
-	return roots, nil
+	return certs, nil
 }

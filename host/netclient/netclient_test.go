@@ -275,7 +275,7 @@ func TestCAFile(t *testing.T) {
 		}
 	})
 	t.Run("the system's authorities stay", func(t *testing.T) {
-		roots, err := loadRoots(caFile)
+		roots, err := loadRoots([]string{caFile, ""})
 		if err != nil {
 			t.Fatal(err)
 		}

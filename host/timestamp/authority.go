@@ -198,7 +198,7 @@ func transportError(ctx context.Context, err error) error {
 	}
 	var urlError *url.Error
 	if errors.As(err, &urlError) {
-		return fmt.Errorf("the request failed: %w", urlError.Err)
+		return fmt.Errorf("the request failed (%w)", urlError.Err)
 	}
 	return fmt.Errorf("the answer was cut off: %w", err)
 }

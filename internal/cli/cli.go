@@ -104,6 +104,8 @@ type app struct {
 	debugTo *slog.Logger
 	// logFormat is text or json.
 	logFormat string
+	// caFile is what --ca-file names.
+	caFile string
 	// What a run makes once, when it is first needed.
 	loaded     *config.Settings
 	http       *http.Client

@@ -19,6 +19,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,7 +47,8 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	// pki NAME [SPEC] [OPTION]: NAME.key, NAME.crt (leaf to root), NAME-root.crt;
 	// sets LEAF and ROOT to the fingerprints. Options: a leaf that is "expired"; of
 	// a "fixed" validity; with a CRL that nobody serves ("unreachable"), or that
-	// says it is "revoked" or "good".
+	// says it is "revoked" or "good"; with an OCSP responder ("ocsp"). CRL and OCSP
+	// are the URLs of these; at=HOST says they are at another host.
 	"pki": plain(scriptPKI),
 	// world: a key called acme, the default; its root in the store ca:acme; a
 	// strict policy for any scope; layout:v1 with the digest $DIGEST.
@@ -72,9 +74,13 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"flipenvelope": plain(scriptFlipEnvelope), "flipartifact": plain(scriptFlipArtifact),
 	// capture NAME TEXT FILE: sets NAME to the word after the text in the file.
 	"capture": plain(scriptCapture),
-	// registry [noreferrers] [basic] [token] [liar]: starts a registry with the artifact
-	// team/app:v1; sets REGISTRY, REGISTRY_IP and DIGEST.
+	// registry [OPTION]...: starts a registry with the artifact team/app:v1; sets
+	// REGISTRY, REGISTRY_IP and DIGEST. Options are the switches of testRegistry, and
+	// "redirect", which keeps blobs at another address.
 	"registry": plain(scriptRegistry),
+	// proxy NAME=URL...: starts a proxy that knows the way to servers by names that
+	// nobody else knows; sets PROXY. proxied: prints what it was asked for since the last time.
+	"proxy": plain(scriptProxy), "proxied": plain(scriptProxied),
 	// requests: prints the registry's requests since the last time.
 	"requests": plain(scriptRequests),
 	// fleet N FILE: adds N artifacts to the registry, tagged f0, f1, …, and lists
@@ -150,7 +156,16 @@ func scriptPKI(ts *testscript.TestScript, args []string) error {
 	tb, name, spec := scriptTB{ts: ts}, args[0], protocol.KeySpecEC256
 	var edits []testpki.Edit
 	var leaf *testpki.Entity
+	elsewhere := func(url string) string { return url }
 	for _, arg := range args[1:] {
+		if host, ok := strings.CutPrefix(arg, "at="); ok {
+			elsewhere = func(address string) string {
+				u, _ := url.Parse(address)
+				u.Host = host
+				return u.String()
+			}
+			continue
+		}
 		switch arg {
 		case "expired":
 			edits = append(edits, testpki.Validity(time.Now().Add(-72*time.Hour), time.Now().Add(-time.Hour)))
@@ -160,8 +175,13 @@ func scriptPKI(ts *testscript.TestScript, args []string) error {
 			edits = append(edits, func(c *x509.Certificate) { c.CRLDistributionPoints = []string{"http://127.0.0.1:1/crl"} })
 		case "revoked", "good":
 			serve, url := serveCRL(ts)
-			edits = append(edits, func(c *x509.Certificate) { c.CRLDistributionPoints = []string{url} })
+			ts.Setenv("CRL", url)
+			edits = append(edits, func(c *x509.Certificate) { c.CRLDistributionPoints = []string{elsewhere(url)} })
 			defer func() { serve(leaf, arg == "revoked") }()
+		case "ocsp":
+			url := serveOCSP(ts, func() *testpki.Entity { return leaf.Issuer })
+			ts.Setenv("OCSP", url)
+			edits = append(edits, func(c *x509.Certificate) { c.OCSPServer = []string{elsewhere(url)} })
 		default:
 			spec = protocol.KeySpec(arg)
 		}

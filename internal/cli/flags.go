@@ -19,6 +19,7 @@ import (
 	"github.com/signet-project/signet/host/artifact"
 	"github.com/signet-project/signet/host/config"
 	"github.com/signet-project/signet/host/envelope"
+	"github.com/signet-project/signet/host/netclient"
 	"github.com/signet-project/signet/host/pki"
 	"github.com/signet-project/signet/host/plugin"
 )
@@ -27,6 +28,7 @@ import (
 type registryFlags struct {
 	username, password string
 	insecure           bool
+	certificate        netclient.Certificate
 }
 
 func (a *app) registryFlags(cmd *cobra.Command) *registryFlags {
@@ -34,6 +36,10 @@ func (a *app) registryFlags(cmd *cobra.Command) *registryFlags {
 	cmd.Flags().StringVarP(&f.username, "username", "u", "", "username for registry operations (default to $NOTATION_USERNAME if not specified)")
 	cmd.Flags().StringVarP(&f.password, "password", "p", "", "password for registry operations (default to $NOTATION_PASSWORD if not specified)")
 	cmd.Flags().BoolVar(&f.insecure, "insecure-registry", false, "use HTTP protocol while connecting to registries. Should be used only for testing")
+	cmd.Flags().StringVar(&a.caFile, "ca-file", "", "file with certificate authorities that servers may chain to besides those the system trusts (default: caFile of config.json)")
+	cmd.Flags().StringVar(&f.certificate.CertFile, "cert-file", "", "client certificate, PEM with its chain, for registries that ask for one")
+	cmd.Flags().StringVar(&f.certificate.KeyFile, "key-file", "", "private key of the client certificate, PEM")
+	cmd.MarkFlagsRequiredTogether("cert-file", "key-file")
 	return f
 }
 
@@ -56,6 +62,9 @@ func (a *app) client(f *registryFlags) (*artifact.Client, error) {
 		return nil, err
 	}
 	http, err := a.httpClient()
+	if f.certificate != (netclient.Certificate{}) { // it is for registries alone
+		http, err = a.newClient(settings, f.certificate)
+	}
 	if err != nil {
 		return nil, err
 	}

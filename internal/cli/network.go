@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"net/http"
@@ -34,14 +35,26 @@ func (a *app) httpClient() (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := netclient.New(netclient.Options{Env: a.getenv, CAFile: settings.CAFile})
+	a.http, err = a.newClient(settings, netclient.Certificate{})
+	return a.http, err
+}
+
+// newClient makes an HTTP client by the settings and --ca-file.
+func (a *app) newClient(settings *config.Settings, certificate netclient.Certificate) (*http.Client, error) {
+	options := netclient.Options{Env: a.getenv, CAFile: cmp.Or(a.caFile, settings.CAFile), Certificate: certificate, Hosts: map[string]netclient.Host{}}
+	for name, registry := range settings.Registries {
+		options.Hosts[name] = netclient.Host{
+			CAFile:      registry.CAFile,
+			Certificate: netclient.Certificate{CertFile: registry.CertFile, KeyFile: registry.KeyFile},
+		}
+	}
+	client, err := netclient.New(options)
 	if err != nil {
 		return nil, err
 	}
 	if a.debug {
 		client.Transport = artifact.NewLogTransport(client.Transport, a.log())
 	}
-	a.http = client
 	return client, nil
 }
 

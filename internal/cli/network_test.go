@@ -1,14 +1,26 @@
 package cli
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/crypto/ocsp"
 
 	"github.com/signet-project/signet/internal/testpki"
 	"github.com/signet-project/signet/internal/testtsa"
@@ -42,4 +54,146 @@ func scriptJSONLog(ts *testscript.TestScript, args []string) error {
 		return errors.New("there is no log")
 	}
 	return nil
+}
+
+// serveOCSP is a responder that finds every certificate good.
+func serveOCSP(ts *testscript.TestScript, issuer func() *testpki.Entity) string {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.URL.Path, "/")) // RFC 6960, appendix A.1
+		if r.Method == http.MethodPost {
+			body, err = io.ReadAll(r.Body)
+		}
+		var request *ocsp.Request
+		if err == nil {
+			request, err = ocsp.ParseRequest(body)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		ca := issuer()
+		answer := ocsp.Response{SerialNumber: request.SerialNumber, ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(time.Hour)}
+		der, err := ocsp.CreateResponse(ca.Cert, ca.Cert, answer, ca.Key)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/ocsp-response")
+		w.Write(der)
+	}))
+	ts.Defer(server.Close)
+	return server.URL
+}
+
+// startTLS serves the registry by TLS at r.url, below the authority in tls-ca.pem.
+func (r *testRegistry) startTLS(ts *testscript.TestScript) (stop func(), err error) {
+	tb := scriptTB{ts: ts}
+	root := testpki.Root(tb, "organisation")
+	leaf := root.Leaf(tb, "registry", protocol.KeySpecEC256, func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		c.DNSNames, c.IPAddresses = []string{"localhost", "registry.test"}, []net.IP{net.IPv4(127, 0, 0, 1)}
+	})
+	client := root.Leaf(tb, "client", protocol.KeySpecEC256, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
+	client.WriteFiles(tb, ts.MkAbs("."), "client")
+	server := httptest.NewUnstartedServer(r)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: leaf.RawChain(), PrivateKey: leaf.Key}}, ClientCAs: x509.NewCertPool()}
+	server.TLS.ClientCAs.AddCert(root.Cert)
+	if r.mutual {
+		server.TLS.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	r.url = server.URL
+	return server.Close, os.WriteFile(ts.MkAbs("tls-ca.pem"), root.CertPEM(), 0o600)
+}
+
+// startStorage serves the registry's blobs at another address, and notes how it is
+// asked for them.
+func (r *testRegistry) startStorage() (stop func()) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		scheme, _, _ := strings.Cut(q.Header.Get("Authorization"), " ")
+		r.requests = append(r.requests, strings.TrimSpace("storage "+q.Method+" "+q.URL.Path+" "+scheme))
+		r.get(w, q, q.URL.Path[strings.LastIndexByte(q.URL.Path, '/')+1:])
+	}))
+	// localhost and 127.0.0.1 are different hosts to a client.
+	r.storage = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
+	return server.Close
+}
+
+// forwardProxy finds the way to servers by names that nobody else knows.
+type forwardProxy struct {
+	routes map[string]string // host:port to address
+	mu     sync.Mutex
+	seen   []string
+}
+
+// proxyKey is the key of a script's proxy.
+type proxyKey struct{}
+
+func scriptProxy(ts *testscript.TestScript, args []string) error {
+	p := &forwardProxy{routes: map[string]string{}}
+	for _, arg := range args {
+		name, address, _ := strings.Cut(arg, "=")
+		_, bare, found := strings.Cut(address, "://")
+		if !found {
+			bare = address
+		}
+		host, _, _ := strings.Cut(bare, "/")
+		p.routes[name] = strings.Replace(host, "localhost", "127.0.0.1", 1)
+	}
+	server := httptest.NewServer(p)
+	ts.Defer(server.Close)
+	ts.Setenv("PROXY", server.URL)
+	ts.Value(proxyKey{}).(*proxyBox).proxy = p
+	return nil
+}
+
+type proxyBox struct{ proxy *forwardProxy }
+
+func scriptProxied(ts *testscript.TestScript, _ []string) error {
+	p := ts.Value(proxyKey{}).(*proxyBox).proxy
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintln(ts.Stdout(), strings.Join(p.seen, "\n"))
+	p.seen = nil
+	return nil
+}
+
+// ServeHTTP tunnels, or sends a request on.
+func (p *forwardProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	p.seen = append(p.seen, r.Method+" "+r.RequestURI)
+	p.mu.Unlock()
+	route, ok := p.routes[r.Host]
+	if !ok {
+		http.Error(w, "no way to "+r.Host, http.StatusBadGateway)
+		return
+	}
+	if r.Method != http.MethodConnect {
+		to := &url.URL{Scheme: "http", Host: route}
+		(&httputil.ReverseProxy{Rewrite: func(pr *httputil.ProxyRequest) {
+			pr.SetURL(to)
+			pr.Out.Host = pr.In.Host
+		}}).ServeHTTP(w, r)
+		return
+	}
+	backend, err := net.Dial("tcp", route)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer backend.Close()
+	w.WriteHeader(http.StatusOK)
+	client, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer client.Close()
+	go func() {
+		io.Copy(backend, buffered)
+		backend.(*net.TCPConn).CloseWrite()
+	}()
+	io.Copy(client, backend)
 }

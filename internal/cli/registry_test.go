@@ -27,7 +27,14 @@ type testRegistry struct {
 	basic, token bool
 	// liar answers every manifest with another digest than its own.
 	liar bool
-	url  string
+	// tls speaks TLS, as localhost, registry.test and 127.0.0.1; mutual wants a client
+	// certificate besides. There are tls-ca.pem, client.key and client.crt then.
+	tls, mutual bool
+	// limited answers every second request with 429, drowning every one.
+	limited, drowning bool
+	// storage is where blobs are redirected to; empty for nowhere.
+	storage string
+	url     string
 	// before is called with each request, by several goroutines at once; nil for
 	// nothing.
 	before func(*http.Request)
@@ -44,12 +51,26 @@ type registryKey struct{}
 func scriptRegistry(ts *testscript.TestScript, args []string) error {
 	r := &testRegistry{
 		noReferrers: slices.Contains(args, "noreferrers"), basic: slices.Contains(args, "basic"), token: slices.Contains(args, "token"),
-		liar:     slices.Contains(args, "liar"),
+		liar: slices.Contains(args, "liar"),
+		tls:  slices.Contains(args, "tls"), mutual: slices.Contains(args, "mutual"),
+		limited: slices.Contains(args, "limited"), drowning: slices.Contains(args, "drowning"),
 		contents: map[string]content{}, tags: map[string]string{},
 	}
 	manifest := r.addArtifact("v1", "in a registry\n")
-	ts.Defer(r.start())
-	address := strings.TrimPrefix(r.url, "http://")
+	if slices.Contains(args, "redirect") {
+		stop := r.startStorage()
+		ts.Defer(stop)
+	}
+	if r.tls || r.mutual {
+		stop, err := r.startTLS(ts)
+		if err != nil {
+			return err
+		}
+		ts.Defer(stop)
+	} else {
+		ts.Defer(r.start())
+	}
+	_, address, _ := strings.Cut(r.url, "://")
 	_, port, _ := strings.Cut(address, ":")
 	ts.Setenv("REGISTRY_IP", address)
 	ts.Setenv("REGISTRY", "localhost:"+port)
@@ -109,6 +130,11 @@ func (r *testRegistry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	defer r.mu.Unlock()
 	scheme, _, _ := strings.Cut(q.Header.Get("Authorization"), " ")
 	r.requests = append(r.requests, strings.TrimSpace(q.Method+" "+q.URL.Path+" "+scheme))
+	if r.drowning || r.limited && len(r.requests)%2 == 1 {
+		w.Header().Set("Retry-After", "0")
+		fault(w, http.StatusTooManyRequests, "TOOMANYREQUESTS", "slow down")
+		return
+	}
 	if q.URL.Path == "/token" {
 		r.grant(w, q)
 		return
@@ -134,6 +160,8 @@ func (r *testRegistry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		data, _ := io.ReadAll(q.Body)
 		r.put("application/octet-stream", data)
 		w.WriteHeader(http.StatusCreated)
+	case kind == "blobs" && r.storage != "":
+		http.Redirect(w, q, r.storage+q.URL.Path, http.StatusTemporaryRedirect)
 	case kind == "manifests" || kind == "blobs":
 		r.get(w, q, last)
 	case kind == "referrers" && !r.noReferrers:
@@ -163,7 +191,7 @@ func (r *testRegistry) authorized(w http.ResponseWriter, q *http.Request) bool {
 	case r.basic && (user != "user" || password != "p4ssw0rd"):
 		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 	case r.token && q.Header.Get("Authorization") != "Bearer bearer-secret":
-		w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+q.Host+`/token",service="test"`)
+		w.Header().Set("WWW-Authenticate", `Bearer realm="`+map[bool]string{true: "https", false: "http"}[q.TLS != nil]+`://`+q.Host+`/token",service="test"`)
 	default:
 		return true
 	}

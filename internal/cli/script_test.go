@@ -201,5 +201,6 @@ func setUp(env *testscript.Env) error {
 	}
 	env.Values[snapshots{}] = map[string]string{}
 	env.Values[registryKey{}] = &registryBox{}
+	env.Values[proxyKey{}] = &proxyBox{}
 	return os.MkdirAll(home, 0o700)
 }
