@@ -507,3 +507,40 @@ func TestTemporaryDirectory(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkCall is one small call of an open session.
+func BenchmarkCall(b *testing.B) {
+	p := install(b, testplugin.Script{})
+	testplugin.Install(b, p.dir, "acme", testplugin.Script{Session: &testplugin.Session{}}) // records nothing
+	if err := p.metadata(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("one at a time", func(b *testing.B) {
+		for b.Loop() {
+			if err := p.metadata(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("8 at a time", func(b *testing.B) {
+		b.SetParallelism(4)
+		b.RunParallel(func(calls *testing.PB) {
+			for calls.Next() {
+				if err := p.metadata(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	})
+}
+
+// BenchmarkOpen is a session with one call.
+func BenchmarkOpen(b *testing.B) {
+	for b.Loop() {
+		p := install(b, testplugin.Script{})
+		if err := p.metadata(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		p.Close()
+	}
+}

@@ -138,6 +138,9 @@ func BenchmarkToken(b *testing.B) {
 		name   string
 		client *protocol.Client
 	}{{"session", session}, {"in-process", protocol.NewClient("pkcs11", plugintest.InProcess{Plugin: here})}} {
+		if _, err := by.client.GenerateSignature(b.Context(), request); err != nil { // logs in
+			b.Fatal(err)
+		}
 		b.Run("by="+by.name, func(b *testing.B) {
 			for b.Loop() {
 				if _, err := by.client.GenerateSignature(b.Context(), request); err != nil {
