@@ -79,7 +79,8 @@ var clauses = []Clause{
 	{"error.code", Must, inErrors, rows("PLG-12"), "errorCode is one of the contract's"},
 	{"error.message", Should, inErrors, rows("PLG-11"), "errorMessage says something"},
 
-	{"command.unknown", Must, inCall, rows("PLG-06"), "an unknown command is a failure with an error"},
+	{"command.unknown", Must, inCall, rows("PLG-06"), "an unknown command is a failure"},
+	{"command.error", Should, inCall, rows("PLG-12"), "the error of an unknown command is VALIDATION_ERROR"},
 	{"request.unknown-members", Must, inCall, rows("PLG-33"), "members that the plugin does not know change nothing"},
 	{"request.empty", Must, inErrors, rows("PLG-12"), "no request at all is a VALIDATION_ERROR"},
 	{"request.malformed", Must, inErrors, rows("PLG-12"), "a request that is not JSON is a VALIDATION_ERROR"},

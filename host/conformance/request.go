@@ -72,7 +72,9 @@ func (k *kit) keyed(command protocol.Command) bool {
 func (k *kit) versions(ctx context.Context) {
 	for _, command := range k.commands() {
 		good := k.request(command)
-		k.refuses(ctx, "versions.major", command, `contractVersion "99.0"`, good.with(fields{"contractVersion": "99.0"}).reader(), protocol.CodeUnsupportedContract)
+		if r := k.ask(ctx, command, good.with(fields{"contractVersion": "99.0"})); r.fault == "" {
+			k.expect("versions.major", r.refused(protocol.CodeUnsupportedContract), sent(command, `contractVersion "99.0"`)+": the error UNSUPPORTED_CONTRACT_VERSION", r.String())
+		}
 		k.refuses(ctx, "versions.absent", command, "no contractVersion", good.with(fields{"contractVersion": nil}).reader(), protocol.CodeValidation)
 		k.alike(ctx, "versions.minor", command, good, fields{"contractVersion": "1.99"}, `contractVersion "1.99"`)
 	}
@@ -93,7 +95,10 @@ func (k *kit) alike(ctx context.Context, id string, command protocol.Command, go
 // malformed.
 func (k *kit) requests(ctx context.Context) {
 	r := k.invoke(ctx, "conformance-no-such-command", strings.NewReader(`{"contractVersion":"1.0"}`))
-	k.expect("command.unknown", r.failure != nil, "exit status 1 and an error", r.String())
+	if failed := r.Exchange != nil && r.Stopped == nil && !r.State.Success(); k.expect("command.unknown", failed, "an exit status other than 0", r.String()) {
+		k.expect("command.error", r.refused(protocol.CodeValidation), "the error VALIDATION_ERROR", r.String())
+	}
+	k.leave(NotRun, "an unknown command is no failure", "command.error")
 	commands := k.commands()
 	for _, command := range commands {
 		k.alike(ctx, "request.unknown-members", command, k.request(command), unknownMembers, "unknown members")

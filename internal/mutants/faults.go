@@ -130,8 +130,12 @@ var faults = map[string]map[string]Mutant{
 
 	"command.unknown": {
 		"accepted": {change: unknownCommand(func(c *call) { c.respond(map[string]any{}) })},
-		"help":     {change: unknownCommand(func(c *call) { c.stdout, c.stderr, c.status = nil, []byte("usage: …"), 1 })},
 		"silent":   {change: unknownCommand(func(c *call) { c.stdout, c.stderr, c.status = nil, nil, 0 })},
+	},
+	"command.error": {
+		"help":    {change: unknownCommand(func(c *call) { c.stdout, c.stderr, c.status = nil, []byte("usage: …"), 1 })},
+		"two":     {change: unknownCommand(func(c *call) { c.stdout, c.stderr, c.status = nil, []byte("usage: …"), 2 })},
+		"general": {change: unknownCommand(general)},
 	},
 	"request.unknown-members": {"refused": {change: func(c *call) {
 		if c.request["com.example.conformance"] != nil {
