@@ -63,7 +63,12 @@ ways, and signs with the keys given. The exit status is 1 when a MUST is broken.
 			}
 			return a.conformance(report, output)
 		},
-		ValidArgsFunction: completeArgs(a.pluginNames),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return a.pluginNames(), cobra.ShellCompDirectiveDefault // or a file
+		},
 	}
 	a.debugFlag(cmd)
 	cmd.Flags().StringArrayVar(&ids, "id", nil, "id of a key that the plugin can sign with; may be given several times, best for each key type")

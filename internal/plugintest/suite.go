@@ -47,7 +47,7 @@ func Run(t *testing.T, b Backend) {
 	}
 	t.Run("concurrent signatures", s.concurrent)
 	if process, ok := b.Transport.(*Process); ok {
-		t.Run("conformance", func(t *testing.T) { s.conformance(t, process) })
+		t.Run("PLG-33 PLG-76 conformance", func(t *testing.T) { s.conformance(t, process) })
 	}
 	if b.Rotate != nil {
 		t.Run("rotated key", s.rotated)
