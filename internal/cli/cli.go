@@ -195,6 +195,7 @@ Keys live in plugins or files, trust in policies and trust stores below
 		a.blobCommand(),
 		a.loginCommand(), a.logoutCommand(), a.doctorCommand(), a.versionCommand(),
 	)
+	a.completeAll(root)
 	return root
 }
 

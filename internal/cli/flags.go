@@ -37,8 +37,8 @@ func (a *app) registryFlags(cmd *cobra.Command) *registryFlags {
 	cmd.Flags().StringVarP(&f.password, "password", "p", "", "password for registry operations (default to $NOTATION_PASSWORD if not specified)")
 	cmd.Flags().BoolVar(&f.insecure, "insecure-registry", false, "use HTTP protocol while connecting to registries. Should be used only for testing")
 	cmd.Flags().StringVar(&a.caFile, "ca-file", "", "file with certificate authorities that servers may chain to besides those the system trusts (default: caFile of config.json)")
-	cmd.Flags().StringVar(&f.certificate.CertFile, "cert-file", "", "client certificate, PEM with its chain, for registries that ask for one")
-	cmd.Flags().StringVar(&f.certificate.KeyFile, "key-file", "", "private key of the client certificate, PEM")
+	cmd.Flags().StringVar(&f.certificate.CertFile, "cert-file", "", "file with a client certificate, PEM with its chain, for registries that ask for one")
+	cmd.Flags().StringVar(&f.certificate.KeyFile, "key-file", "", "file with the private key of the client certificate, PEM")
 	cmd.MarkFlagsRequiredTogether("cert-file", "key-file")
 	return f
 }

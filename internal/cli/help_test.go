@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +115,45 @@ func TestHelp(t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestCompletion wants every flag and argument to offer something, or nothing on
+// purpose: what names a file offers files, and nothing else does.
+func TestCompletion(t *testing.T) {
+	root := newApp(Env{Args: []string{"signet"}, Environ: []string{"NOTATION_CONFIG=" + t.TempDir()}}).rootCommand()
+	fileWords := regexp.MustCompile(`(?i)\bfiles?\b|filepath|directory`)
+	leaves(root, func(cmd *cobra.Command) {
+		t.Run("CLI-01 "+strings.TrimPrefix(cmd.CommandPath(), "signet "), func(t *testing.T) {
+			if cmd.ValidArgsFunction == nil {
+				t.Error("arguments offer the shell's files by chance")
+			}
+			cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+				offer, ok := cmd.GetFlagCompletionFunc(flag.Name)
+				if flag.NoOptDefVal != "" { // true or false
+					return
+				}
+				if !ok {
+					t.Fatalf("--%s offers the shell's files by chance", flag.Name)
+				}
+				_, directive := offer(cmd, nil, "")
+				files := directive&cobra.ShellCompDirectiveNoFileComp == 0
+				if files != fileWords.MatchString(flag.Usage) && !strings.Contains(flag.Usage, "config.json") {
+					t.Errorf("--%s (%s) offers files: %t", flag.Name, flag.Usage, files)
+				}
+			})
+		})
+	})
+	for _, table := range []map[string][]string{flagFiles, argumentFiles} {
+		for name := range table {
+			known := false
+			eachCommand(root, func(cmd *cobra.Command, path string) {
+				known = known || path == name || cmd.Flags().Lookup(name) != nil
+			})
+			if !known {
+				t.Errorf("there is no %s", name)
+			}
+		}
+	}
 }
 
 // wordless are the commands that have no result but a line of text, or whose
