@@ -17,7 +17,7 @@ COUNT ?= 5
 BENCHSTAT := v0.0.0-20260908200009-22c9c6c9d4da
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo servers test fips lint cross fuzz bench benchstat coverage coverage-check vectors clean
+.PHONY: help build install demo servers test fips lint cross fuzz bench benchstat coverage coverage-check docs vectors clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ coverage: ## write spec/requirements-coverage.md from the last test run
 
 coverage-check: ## fail when the last test run covers less than spec/requirements-coverage.md says
 	$(GO) run ./internal/tools/coverage -check -events $(CACHE)/events.json -rows spec/requirements.tsv -out spec/requirements-coverage.md
+
+docs: ## write docs/cli and docs/man from the help texts; a test compares them
+	$(GO) run ./internal/tools/docs
 
 vectors: ## write the test vectors in spec/vectors
 	$(GO) run ./internal/tools/vectors

@@ -56,6 +56,9 @@ func Run(ctx context.Context, env Env) int {
 	return 0
 }
 
+// Command is the tree of commands that Run executes, for what is made of their help.
+func Command(env Env) *cobra.Command { return newApp(env).rootCommand() }
+
 // lineWriter knows whether the last line that was written is complete: plugins
 // write to standard error, too.
 type lineWriter struct {
