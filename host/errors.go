@@ -61,6 +61,24 @@ func (e *ThresholdError) Error() string {
 	return fmt.Sprintf("%s has valid signatures by %d different signers where the trust policy demands %d with different %s", e.Reference, e.Found, e.Threshold.Signatures, apart)
 }
 
+// NotEnforcedError says that a trust policy statement is too lax for what was to
+// be done.
+type NotEnforcedError struct {
+	// Statement and Level are the names of the statement and of its level.
+	Statement, Level string
+	// Check would have to be enforced; Action is what the level does with it.
+	Check  trust.Check
+	Action trust.Action
+}
+
+func (e *NotEnforcedError) Error() string {
+	does := "only logs"
+	if e.Action == trust.ActionSkip {
+		does = "skips"
+	}
+	return fmt.Sprintf("the trust policy statement %q (level %s) %s the check of %s, which has to be enforced here: give the artifact a statement of level strict or permissive", e.Statement, e.Level, does, e.Check)
+}
+
 // UserMetadataError says that user metadata asked for is not among a
 // signature's annotations (VER-21), whatever the verification level.
 type UserMetadataError struct{}

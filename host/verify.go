@@ -70,6 +70,9 @@ type ArtifactRequest struct {
 	UserMetadata map[string]string
 	// PluginConfig goes to every plugin called.
 	PluginConfig map[string]string
+	// MustEnforce lists checks that the statement has to enforce; one that does not
+	// is a [*NotEnforcedError], and the repository is not asked.
+	MustEnforce []trust.Check
 }
 
 // VerifyArtifact verifies what req.Reference names in repo: one signature that
@@ -92,6 +95,11 @@ func (v *Verifier) VerifyArtifact(ctx context.Context, repo artifact.Repository,
 		return nil, err
 	}
 	v.log().Debug("trust policy statement chosen", "statement", statement.Name, "level", statement.Level.Name, "scope", req.Scope)
+	for _, check := range req.MustEnforce {
+		if action := statement.Level.Action(check); action != trust.ActionEnforce {
+			return nil, &NotEnforcedError{Statement: statement.Name, Level: statement.Level.Name, Check: check, Action: action}
+		}
+	}
 	outcome := newOutcome(statement)
 	if statement.Level.Skip() {
 		outcome.Reference = joinReference(req.Name, req.Reference)

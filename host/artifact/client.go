@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -39,6 +40,17 @@ func newHostClient(host string, base *auth.Client) *hostClient {
 	legacy := oauth
 	legacy.ForceAttemptOAuth2 = false
 	return &hostClient{oauth: &oauth, legacy: &legacy}
+}
+
+// patient returns a client with the same tokens that bounds each request by limit.
+func (c *hostClient) patient(limit time.Duration) *hostClient {
+	extend := func(client *auth.Client) *auth.Client {
+		longer, sender := *client, *client.Client
+		sender.Timeout = limit
+		longer.Client = &sender
+		return &longer
+	}
+	return &hostClient{oauth: extend(c.oauth), legacy: extend(c.legacy)}
 }
 
 // blockedRealms are the networks where no token server is believed to be. One on

@@ -160,6 +160,71 @@ func (x *index) addMissing(other *index) bool {
 	return changed
 }
 
+// lists tells whether there is an entry for this content.
+func (x *index) lists(desc ocispec.Descriptor) bool {
+	return slices.ContainsFunc(x.entries, func(e indexEntry) bool { return same(e.desc, desc) })
+}
+
+// tag gives a tag to the entry of a manifest and takes it from any other. A
+// manifest that has another tag already gets a second entry.
+func (x *index) tag(desc ocispec.Descriptor, tag string) error {
+	given := false
+	for i, entry := range x.entries {
+		refName := entry.desc.Annotations[ocispec.AnnotationRefName]
+		var err error
+		switch {
+		case same(entry.desc, desc) && !given && (refName == "" || refName == tag):
+			given = true
+			x.entries[i], err = entry.tagged(tag)
+		case refName == tag:
+			x.entries[i], err = entry.tagged("")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if given {
+		return nil
+	}
+	raw, err := json.Marshal(desc)
+	if err != nil {
+		return err
+	}
+	entry, err := indexEntry{raw: raw, desc: desc}.tagged(tag)
+	x.entries = append(x.entries, entry)
+	return err
+}
+
+// tagged returns the entry with a tag, or without one when tag is empty.
+func (e indexEntry) tagged(tag string) (indexEntry, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(e.raw, &members); err != nil {
+		return e, err
+	}
+	annotations := maps.Clone(e.desc.Annotations)
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[ocispec.AnnotationRefName] = tag
+	delete(members, "annotations")
+	if tag == "" {
+		delete(annotations, ocispec.AnnotationRefName)
+	}
+	if len(annotations) > 0 {
+		encoded, err := json.Marshal(annotations)
+		if err != nil {
+			return e, err
+		}
+		members["annotations"] = encoded
+	}
+	raw, err := json.Marshal(members)
+	if err != nil {
+		return e, err
+	}
+	e.raw, e.desc.Annotations = raw, annotations
+	return e, nil
+}
+
 // equalDescriptions compares descriptors of the same content by what a reader filters by.
 func equalDescriptions(a, b ocispec.Descriptor) bool {
 	return a.ArtifactType == b.ArtifactType && maps.Equal(a.Annotations, b.Annotations)

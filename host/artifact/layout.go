@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -74,6 +75,33 @@ func OpenLayout(_ context.Context, path string) (*Layout, error) {
 	}
 	if layout.Version != ocispec.ImageLayoutVersion {
 		return nil, l.failure(fmt.Errorf("imageLayoutVersion %q is not supported, only %q", oneLine(layout.Version), ocispec.ImageLayoutVersion))
+	}
+	return l, nil
+}
+
+// CreateLayout is [OpenLayout], and makes an empty layout where the directory
+// path is empty or missing.
+func CreateLayout(ctx context.Context, path string) (*Layout, error) {
+	entries, err := os.ReadDir(path)
+	if len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return OpenLayout(ctx, path)
+	}
+	l := &Layout{path: path}
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return nil, l.failure(pathless(err))
+	}
+	index, err := newIndex().marshal()
+	if err != nil {
+		return nil, l.failure(err)
+	}
+	// The file that makes a layout of it comes last.
+	layout := []byte(`{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`)
+	err = l.writeFile(filepath.Join(path, ocispec.ImageIndexFile), 0o644, bytes.NewReader(index))
+	if err == nil {
+		err = l.writeFile(filepath.Join(path, ocispec.ImageLayoutFile), 0o644, bytes.NewReader(layout))
+	}
+	if err != nil {
+		return nil, l.failure(err)
 	}
 	return l, nil
 }
@@ -182,29 +210,6 @@ func (l *Layout) push(ctx context.Context, request PushRequest) (_ ocispec.Descr
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	lock := flock.New(filepath.Join(l.path, lockFile))
-	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("cannot lock %s: %w", lockFile, pathless(err))
-	}
-	defer lock.Unlock()
-	_, index, err := l.readIndex()
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	if _, err := l.read(request.Subject, MaxManifestSize); err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("artifact %s: %w", request.Subject.Digest, err)
-	}
-	if _, err := index.add(manifest); err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	indexData, err := index.marshal()
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	if len(indexData) > maxLayoutIndex {
-		return ocispec.Descriptor{}, fmt.Errorf("%s: %w", ocispec.ImageIndexFile, ErrTooLarge)
-	}
-
 	var written []string
 	defer func() {
 		if err != nil {
@@ -213,30 +218,81 @@ func (l *Layout) push(ctx context.Context, request PushRequest) (_ ocispec.Descr
 			}
 		}
 	}()
-	for _, blob := range []struct {
-		desc ocispec.Descriptor
-		data []byte
-	}{{envelope, request.Envelope}, {emptyConfig, emptyConfig.Data}, {manifest, manifestData}} {
-		if _, readErr := l.read(blob.desc, MaxEnvelopeSize); readErr == nil {
-			continue
+	err = l.update(ctx, func(index *index) error {
+		if _, err := l.read(request.Subject, MaxManifestSize); err != nil {
+			return fmt.Errorf("artifact %s: %w", request.Subject.Digest, err)
 		}
-		path := l.blobPath(blob.desc.Digest)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return ocispec.Descriptor{}, pathless(err)
+		if _, err := index.add(manifest); err != nil {
+			return err
 		}
-		if err := l.writeFile(path, blob.data, 0o644); err != nil {
-			return ocispec.Descriptor{}, err
+		for _, blob := range []struct {
+			desc ocispec.Descriptor
+			data []byte
+		}{{envelope, request.Envelope}, {emptyConfig, emptyConfig.Data}, {manifest, manifestData}} {
+			stored, err := l.storeBlob(blob.desc, bytes.NewReader(blob.data))
+			if err != nil {
+				return err
+			}
+			if stored {
+				written = append(written, l.blobPath(blob.desc.Digest))
+			}
 		}
-		written = append(written, path)
+		return nil
+	})
+	return manifest, err
+}
+
+// update changes index.json in one step, holding a lock; when change fails it is
+// as before.
+func (l *Layout) update(ctx context.Context, change func(*index) error) error {
+	lock := flock.New(filepath.Join(l.path, lockFile))
+	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
+		return fmt.Errorf("cannot lock %s: %w", lockFile, pathless(err))
+	}
+	defer lock.Unlock()
+	_, index, err := l.readIndex()
+	if err != nil {
+		return err
+	}
+	if err := change(index); err != nil {
+		return err
+	}
+	data, err := index.marshal()
+	if err != nil {
+		return err
+	}
+	if len(data) > maxLayoutIndex {
+		return fmt.Errorf("%s: %w", ocispec.ImageIndexFile, ErrTooLarge)
 	}
 	mode := fs.FileMode(0o644)
 	if info, err := os.Stat(filepath.Join(l.path, ocispec.ImageIndexFile)); err == nil {
 		mode = info.Mode().Perm()
 	}
-	if err := l.writeFile(filepath.Join(l.path, ocispec.ImageIndexFile), indexData, mode); err != nil {
-		return ocispec.Descriptor{}, err
+	return l.writeFile(filepath.Join(l.path, ocispec.ImageIndexFile), mode, bytes.NewReader(data))
+}
+
+// storeBlob stores what target describes, unless it is there, and tells whether
+// it was not. Nothing is stored that is something else.
+func (l *Layout) storeBlob(target ocispec.Descriptor, content io.Reader) (stored bool, err error) {
+	if l.holds(target) {
+		return false, nil
 	}
-	return manifest, nil
+	path := l.blobPath(target.Digest)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return false, pathless(err)
+	}
+	return true, l.writeFile(path, 0o644, newVerifier(content, target))
+}
+
+// holds tells whether a blob is there and whole.
+func (l *Layout) holds(target ocispec.Descriptor) bool {
+	file, err := l.openFile(l.blobName(target.Digest))
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	_, err = io.Copy(io.Discard, newVerifier(file, target))
+	return err == nil
 }
 
 // survey reads the manifests of the layout, unless index.json is as it was the last time.
@@ -360,8 +416,8 @@ func (l *Layout) read(target ocispec.Descriptor, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// readFile reads a regular file of the layout, at most limit bytes of it.
-func (l *Layout) readFile(name string, limit int64) ([]byte, error) {
+// openFile opens a regular file of the layout.
+func (l *Layout) openFile(name string) (*os.File, error) {
 	path := filepath.Join(l.path, name)
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -378,6 +434,15 @@ func (l *Layout) readFile(name string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, pathless(err)
 	}
+	return file, nil
+}
+
+// readFile reads a regular file of the layout, at most limit bytes of it.
+func (l *Layout) readFile(name string, limit int64) ([]byte, error) {
+	file, err := l.openFile(name)
+	if err != nil {
+		return nil, err
+	}
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err != nil {
@@ -390,7 +455,7 @@ func (l *Layout) readFile(name string, limit int64) ([]byte, error) {
 }
 
 // writeFile puts a whole file in its place in one step.
-func (l *Layout) writeFile(path string, data []byte, mode fs.FileMode) (err error) {
+func (l *Layout) writeFile(path string, mode fs.FileMode, content io.Reader) (err error) {
 	temp, err := os.CreateTemp(l.path, ".signet-*")
 	if err != nil {
 		return pathless(err)
@@ -402,7 +467,7 @@ func (l *Layout) writeFile(path string, data []byte, mode fs.FileMode) (err erro
 			err = pathless(err)
 		}
 	}()
-	if _, err := temp.Write(data); err != nil {
+	if _, err := io.Copy(temp, content); err != nil {
 		return err
 	}
 	if err := temp.Sync(); err != nil {

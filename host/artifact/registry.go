@@ -85,7 +85,7 @@ func IsLocalhost(registry string) bool {
 }
 
 // Open returns the repository that ref is in. Nothing is sent yet.
-func (c *Client) Open(ref Reference, opts OpenOptions) (Repository, error) {
+func (c *Client) Open(ref Reference, opts OpenOptions) (Storage, error) {
 	base := registry.Reference{Registry: ref.Registry, Repository: ref.Repository}
 	if err := base.Validate(); err != nil {
 		return nil, fmt.Errorf("%q does not name a repository in a registry", ref.Name())
@@ -123,6 +123,7 @@ func (c *Client) Open(ref Reference, opts OpenOptions) (Repository, error) {
 	}
 	repo.repo = repo.open(host)
 	repo.listing = repo.open(&signatureQuery{host})
+	repo.transfer = repo.open(host.patient(transferTimeout))
 	c.repositories[key] = repo
 	return repo, nil
 }
@@ -188,9 +189,10 @@ type remoteRepository struct {
 	name, host string
 	client     *hostClient
 	// repo is for reading, listing for listing signatures; that one learns whether
-	// the registry has the Referrers API.
+	// the registry has the Referrers API. transfer is for blobs that may be large.
 	repo     *remote.Repository
 	listing  *remote.Repository
+	transfer *remote.Repository
 	open     func(remote.Client) *remote.Repository
 	forceTag bool
 	warn     func(string)

@@ -21,8 +21,10 @@ const (
 	// requestTimeout bounds a request with everything it takes: redirects,
 	// repetitions and the reading of the answer.
 	requestTimeout = 5 * time.Minute
-	maxRedirects   = 10
-	maxRetries     = 5
+	// transferTimeout is the same for blobs that may be large.
+	transferTimeout = 10 * time.Minute
+	maxRedirects    = 10
+	maxRetries      = 5
 	// maxRetryWait is the longest a registry can make us wait before a repetition.
 	maxRetryWait = 30 * time.Second
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -21,6 +22,33 @@ type crashPlan struct {
 	Dir, File, Uninstall, Step string
 	// Renames makes do without exchanging directories in one step.
 	Renames bool
+	// Fetched has the file fetched as out of an artifact; it dies in the middle of
+	// that with the step "fetching".
+	Fetched bool
+}
+
+// die kills this process.
+func die() {
+	self, _ := os.FindProcess(os.Getpid())
+	self.Kill()
+	select {}
+}
+
+// request is what the program installs.
+func (p crashPlan) request() InstallRequest {
+	if !p.Fetched {
+		return InstallRequest{File: p.File}
+	}
+	return InstallRequest{Label: Label{Name: "x"}, Fetch: func(_ context.Context, w io.Writer) error {
+		data, err := os.ReadFile(p.File)
+		if err != nil {
+			return err
+		}
+		if _, err = w.Write(data[:len(data)/2]); err == nil && p.Step == "fetching" {
+			die()
+		}
+		return errors.Join(err, second(w.Write(data[len(data)/2:])))
+	}}
 }
 
 func crash() {
@@ -34,16 +62,14 @@ func crash() {
 	}
 	m.step = func(step string) {
 		if step == plan.Step {
-			self, _ := os.FindProcess(os.Getpid())
-			self.Kill()
-			select {}
+			die()
 		}
 	}
 	var err error
 	if plan.Uninstall != "" {
 		err = m.Uninstall(context.Background(), plan.Uninstall)
 	} else {
-		_, err = m.Install(context.Background(), InstallRequest{File: plan.File})
+		_, err = m.Install(context.Background(), plan.request())
 	}
 	if err != nil {
 		panic(err)
@@ -133,6 +159,22 @@ func TestKilled(t *testing.T) {
 				checkRecovers(t, m, "2.0.0")
 			})
 		}
+	}
+	// An artifact's package takes the same way once it is fetched.
+	for i, step := range slices.Concat([]string{"fetching"}, inOneStep) {
+		t.Run("upgrade from an artifact: "+step, func(t *testing.T) {
+			m := NewManager(tempDir(t), Options{RequirePins: true})
+			mustInstall(t, m, InstallRequest{File: scriptPackage(t, "1.0.0")})
+			killAt(t, crashPlan{Dir: m.dir, File: scriptPackage(t, "2.0.0"), Fetched: true, Step: step})
+			want := "1.0.0"
+			if i > slices.Index(inOneStep, "swapped") {
+				want = "2.0.0"
+			}
+			if got := versionOf(t, m, "x"); got != want {
+				t.Error("version", got)
+			}
+			checkRecovers(t, m, "3.0.0")
+		})
 	}
 	for _, step := range []string{"moved away", "unpinned"} {
 		t.Run("uninstall: "+step, func(t *testing.T) {

@@ -1,5 +1,5 @@
 // Package plugin finds, lists, installs, pins and launches the plugin
-// executables of one plugin directory.
+// executables of one plugin directory, and packs them for publication.
 //
 // A plugin X is the executable X/notation-X (notation-X.exe on Windows) in that
 // directory (plugin-extensibility.md, Plugin installation path). The package

@@ -18,36 +18,61 @@ const DownloadTimeout = 10 * time.Minute
 // maxRedirects is how many redirections a download may follow.
 const maxRedirects = 10
 
-// download fetches a plugin package into a new temporary file, which the caller
-// removes, and returns its path and the file name in the URL.
-func (m *Manager) download(ctx context.Context, r InstallRequest) (file, fileName string, err error) {
+// fetch gets the package of a request into a new temporary file, which the caller
+// removes, and lets the request be about that.
+func (m *Manager) fetch(ctx context.Context, r *InstallRequest) error {
+	ctx, cancel := context.WithTimeout(ctx, DownloadTimeout)
+	defer cancel()
+	fetch := r.Fetch
+	if r.URL != "" {
+		source, err := r.parseURL()
+		if err != nil {
+			return err
+		}
+		if r.FileName == "" {
+			r.FileName = path.Base(source.Path)
+		}
+		r.Source = (&url.URL{Scheme: source.Scheme, Host: source.Host, Path: source.Path}).String()
+		r.status("Downloading plugin from " + r.URL)
+		fetch = func(ctx context.Context, w io.Writer) error {
+			if err := m.download(ctx, *r, w); err != nil {
+				return fmt.Errorf("failed to download plugin from URL %s with error: %w", source.Redacted(), err)
+			}
+			return nil
+		}
+	} else if r.FileName == "" {
+		r.FileName = "package" // an archive: no executable has this name
+	}
+	temporary, err := os.CreateTemp("", "notation-plugin-download-*")
+	if err != nil {
+		return fmt.Errorf("failed to create temporary file required for downloading plugin: %w", err)
+	}
+	bounded := &boundedWriter{w: temporary, left: MaxPackageSize - 1, err: errFileSize}
+	if err := errors.Join(fetch(ctx, bounded), temporary.Close()); err != nil {
+		os.Remove(temporary.Name())
+		return err
+	}
+	r.status("Download completed")
+	r.File, r.fetched = temporary.Name(), temporary.Name()
+	return nil
+}
+
+func (r InstallRequest) parseURL() (*url.URL, error) {
 	if r.SHA256 == "" {
-		return "", "", errors.New("installing from URL requires non-empty SHA256 checksum of the plugin source")
+		return nil, errors.New("installing from URL requires non-empty SHA256 checksum of the plugin source")
 	}
 	source, err := url.Parse(r.URL)
 	if err != nil {
-		return "", "", fmt.Errorf("failed to parse plugin download URL %s with error: %w", r.URL, err)
+		return nil, fmt.Errorf("failed to parse plugin download URL %s with error: %w", r.URL, err)
 	}
 	if source.Scheme != "https" {
-		return "", "", fmt.Errorf("failed to download plugin from URL: only the HTTPS scheme is supported, but got %s", source.Scheme)
+		return nil, fmt.Errorf("failed to download plugin from URL: only the HTTPS scheme is supported, but got %s", source.Scheme)
 	}
-	r.status("Downloading plugin from " + r.URL)
-	temporary, err := os.CreateTemp("", "notation-plugin-download-*")
-	if err != nil {
-		return "", "", fmt.Errorf("failed to create temporary file required for downloading plugin: %w", err)
-	}
-	if err = errors.Join(m.fetch(ctx, r, temporary), temporary.Close()); err != nil {
-		os.Remove(temporary.Name())
-		return "", "", fmt.Errorf("failed to download plugin from URL %s with error: %w", source.Redacted(), err)
-	}
-	r.status("Download completed")
-	return temporary.Name(), path.Base(source.Path), nil
+	return source, nil
 }
 
-// fetch copies the body of the answer to w.
-func (m *Manager) fetch(ctx context.Context, r InstallRequest, w io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, DownloadTimeout)
-	defer cancel()
+// download copies the body of the URL's answer to w.
+func (m *Manager) download(ctx context.Context, r InstallRequest, w io.Writer) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
 	if err != nil {
 		return err
@@ -68,14 +93,11 @@ func (m *Manager) fetch(ctx context.Context, r InstallRequest, w io.Writer) erro
 	if r.Progress != nil {
 		body = &progressReader{r: body, total: response.ContentLength, report: r.Progress}
 	}
-	n, err := io.Copy(w, io.LimitReader(body, MaxPackageSize))
-	if err != nil {
-		return err
-	}
-	if n >= MaxPackageSize {
+	_, err = io.Copy(w, body)
+	if errors.Is(err, errFileSize) {
 		return fmt.Errorf("%s %q: https response reached the %d MiB size limit", request.Method, response.Request.URL.Redacted(), MaxPackageSize>>20)
 	}
-	return nil
+	return err
 }
 
 // downloader is the HTTP client, kept to https.

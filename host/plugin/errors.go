@@ -72,13 +72,19 @@ type PinError struct {
 	Name string
 	// Dir is the plugin's directory.
 	Dir string
+	// Keeper is the user who may accept the files; empty when that is not known.
+	Keeper string
 	// Changes lists what differs from the pin, ordered by path.
 	Changes []Change
 }
 
 func (e *PinError) Error() string {
-	return fmt.Sprintf("plugin %s is not run: its files changed since they were pinned (%s); if whoever administers %s meant that, they accept it with \"signet plugin pin %s\" (\"signet plugin verify\" checks all plugins), otherwise reinstall the plugin",
-		e.Name, summary(e.Changes), e.Dir, e.Name)
+	keeper := "whoever owns " + e.Dir
+	if e.Keeper != "" {
+		keeper = "user " + e.Keeper + ", who owns " + e.Dir + ","
+	}
+	return fmt.Sprintf("plugin %s is not run: its files changed since they were pinned (%s); if %s meant that, they accept it with \"signet plugin pin %s\" (\"signet plugin verify\" checks all plugins), otherwise reinstall the plugin",
+		e.Name, summary(e.Changes), keeper, e.Name)
 }
 
 // summary names the first few changes.

@@ -14,12 +14,20 @@ import (
 	"github.com/signet-project/signet/protocol"
 )
 
-// InstallRequest says what to install. Exactly one of File and URL is set.
+// InstallRequest says what to install. Exactly one of File, URL and Fetch is set.
 type InstallRequest struct {
 	// File is the path of a zip or tar.gz archive or of a single executable.
 	File string
 	// URL is where to download such a file, https only; SHA256 is required with it.
 	URL string
+	// Fetch writes a zip or tar.gz archive that the caller vouches for to w, such as
+	// one out of an artifact whose signature was verified.
+	Fetch func(ctx context.Context, w io.Writer) error
+	// Label is what the package must be; its name is compared before the plugin is run.
+	Label Label
+	// Source is recorded with the pin: where the package is from, for people. With
+	// a URL it is that.
+	Source string
 	// FileName is the name by which a single executable is known; "" means the
 	// last element of File or of the URL's path.
 	FileName string
@@ -35,6 +43,8 @@ type InstallRequest struct {
 	// Progress is called while downloading with the bytes received and the total,
 	// -1 when that is not known; nil drops it.
 	Progress func(received, total int64)
+
+	fetched string // the temporary file of a package that is not on disk otherwise
 }
 
 func (r InstallRequest) status(line string) {
@@ -71,19 +81,14 @@ func (r *InstallResult) String() string {
 // What goes wrong with a package is an [*InstallError] around a
 // [*ChecksumError], [*ExistsError], [*DowngradeError] or another error.
 func (m *Manager) Install(ctx context.Context, r InstallRequest) (*InstallResult, error) {
-	if (r.File == "") == (r.URL == "") {
-		return nil, errors.New("install a plugin either from a file or from a URL")
+	if err := r.checkSource(); err != nil {
+		return nil, err
 	}
-	if r.URL != "" {
-		file, fileName, err := m.download(ctx, r)
-		if err != nil {
+	if r.URL != "" || r.Fetch != nil {
+		if err := m.fetch(ctx, &r); err != nil {
 			return nil, err
 		}
-		defer os.Remove(file)
-		r.File = file
-		if r.FileName == "" {
-			r.FileName = fileName
-		}
+		defer os.Remove(r.File)
 	}
 	if r.FileName == "" {
 		r.FileName = filepath.Base(r.File)
@@ -95,8 +100,21 @@ func (m *Manager) Install(ctx context.Context, r InstallRequest) (*InstallResult
 	return result, nil
 }
 
+func (r InstallRequest) checkSource() error {
+	sources := 0
+	for _, given := range []bool{r.File != "", r.URL != "", r.Fetch != nil} {
+		if given {
+			sources++
+		}
+	}
+	if sources != 1 {
+		return errors.New("install a plugin either from a file or from a URL or from an artifact")
+	}
+	return nil
+}
+
 func (m *Manager) install(ctx context.Context, r InstallRequest) (*InstallResult, error) {
-	if err := checkSource(r.File); err != nil {
+	if err := checkFile(r.File); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(m.dir, 0o755); err != nil {
@@ -138,8 +156,8 @@ func (m *Manager) install(ctx context.Context, r InstallRequest) (*InstallResult
 	return result, nil
 }
 
-// checkSource refuses what is not a file, before it is opened, and what is too large.
-func checkSource(file string) error {
+// checkFile refuses what is not a file, before it is opened, and what is too large.
+func checkFile(file string) error {
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:
@@ -182,11 +200,14 @@ func (m *Manager) unpack(r InstallRequest, scratch string) (name string, err err
 		return "", err
 	}
 	p := pack{content: copied, size: size, fileName: r.FileName, mode: info.Mode()}
-	if r.URL != "" {
+	if r.File == r.fetched {
 		p.mode = installedMode // a download has no mode of its own
 	}
 	name, repaired, err := p.unpack(dir)
 	if err != nil {
+		return "", err
+	}
+	if err := r.Label.check(Label{Name: name}); err != nil {
 		return "", err
 	}
 	if repaired != "" {
@@ -206,20 +227,15 @@ func (m *Manager) examine(ctx context.Context, r InstallRequest, name, dir strin
 			return nil, Pin{}, err
 		}
 	}
-	open := func(context.Context) (*opened, error) {
-		path := filepath.Join(dir, BinaryName(name))
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		return &opened{file: file, path: path, withheld: entry.WithheldEnvironment}, nil
-	}
-	metadata, err := m.newClient(name, m.opts.Timeout, nil, open).GetMetadata(ctx, nil)
+	metadata, err := m.candidate(name, filepath.Join(dir, BinaryName(name)), entry.WithheldEnvironment).GetMetadata(ctx, nil)
 	if broken, ok := errors.AsType[*ExecutableError](err); ok {
 		return nil, Pin{}, broken // it was not even asked
 	}
 	if err != nil {
 		return nil, Pin{}, fmt.Errorf("failed to get metadata of new plugin: %w", err)
+	}
+	if err := r.Label.check(Label{metadata.Name, metadata.Version}); err != nil {
+		return nil, Pin{}, err
 	}
 	// Some interpreters leave files beside a program when it runs first; they
 	// belong to the state that is pinned.
@@ -227,7 +243,9 @@ func (m *Manager) examine(ctx context.Context, r InstallRequest, name, dir strin
 	if err != nil {
 		return nil, Pin{}, err
 	}
-	return metadata, newPin(t, metadata.Version, m.opts.Now()), nil
+	pin := newPin(t, metadata.Version, m.opts.Now())
+	pin.Source = r.Source
+	return metadata, pin, nil
 }
 
 // previous returns the version of the plugin that is installed, empty when there

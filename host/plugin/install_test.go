@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signet-project/signet/protocol"
 )
@@ -382,6 +384,99 @@ func TestInstallURL(t *testing.T) {
 		}
 		_, err := m(t).Install(t.Context(), InstallRequest{URL: server.URL + "/huge", SHA256: checksum})
 		if err == nil || !strings.Contains(err.Error(), "https response reached the 256 MiB size limit") {
+			t.Error(err)
+		}
+	})
+}
+
+// fetching is a request whose package is content, with the label of plugin "x".
+func fetching(content []byte, label Label) InstallRequest {
+	return InstallRequest{
+		Fetch:  func(_ context.Context, w io.Writer) error { _, err := w.Write(content); return err },
+		Label:  label,
+		Source: "oci://registry.example/x@sha256:00",
+	}
+}
+
+func TestInstallFetched(t *testing.T) {
+	needsScripts(t)
+	t.Parallel()
+	marker := filepath.Join(tempDir(t), "ran")
+	talkative := append([]byte("#!/bin/sh\ntouch '"+marker+"'\n"), script("x", "1.0.0")...)
+	archive := tarGzOf(t, item{"notation-x", 0o755, talkative})
+	ran := func() bool { _, err := os.Stat(marker); return err == nil }
+	t.Run("PLG-72 installed, pinned, with its source", func(t *testing.T) {
+		m := NewManager(tempDir(t), Options{RequirePins: true})
+		result := mustInstall(t, m, fetching(tarGzOf(t, item{"notation-x", 0o755, script("x", "1.0.0")}), Label{"x", "1.0.0"}))
+		if got := result.String(); got != "Successfully installed plugin x, version 1.0.0" {
+			t.Error(got)
+		}
+		if version := versionOf(t, m, "x"); version != "1.0.0" {
+			t.Error(version)
+		}
+		lock, err := m.store.load()
+		if err != nil || lock.Plugins["x"].Pins[0].Source != "oci://registry.example/x@sha256:00" {
+			t.Errorf("%+v, %v", lock.Plugins["x"], err)
+		}
+		checkClean(t, m)
+	})
+	for name, c := range map[string]struct {
+		request InstallRequest
+		runs    bool
+		want    string
+	}{
+		"another name than the label's is not run": {fetching(archive, Label{"y", "1.0.0"}), false, `plugin installation failed: the artifact says that the plugin's name is "y", but it is "x": ask its publisher`},
+		"another version than the label's":         {fetching(archive, Label{"x", "1.0.1"}), true, `the plugin's version is "1.0.1", but it is "1.0.0"`},
+		"PLG-62 an executable is no package":       {fetching(talkative, Label{}), false, "plugin file name requires format"},
+		"PLG-60 a file as well":                    {InstallRequest{File: "x", Fetch: func(context.Context, io.Writer) error { return nil }}, false, "either from a file or from a URL or from an artifact"},
+		"nothing fetched":                          {fetching(nil, Label{}), false, "plugin file name requires format"},
+		"a storage that fails":                     {InstallRequest{Fetch: func(context.Context, io.Writer) error { return errors.New("registry gone") }}, false, "registry gone"},
+		"a storage that fails after the whole of it": {InstallRequest{Fetch: func(_ context.Context, w io.Writer) error {
+			return errors.Join(second(w.Write(archive)), errors.New("does not match"))
+		}}, false, "does not match"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			os.Remove(marker)
+			m := NewManager(tempDir(t), Options{})
+			_, err := m.Install(t.Context(), c.request)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Error(err)
+			}
+			if ran() != c.runs {
+				t.Errorf("run: %t", ran())
+			}
+			if names, _ := m.Names(); len(names) != 0 {
+				t.Error(names)
+			}
+			checkClean(t, m)
+		})
+	}
+	t.Run("PLG-63 a storage that does not end", func(t *testing.T) {
+		m := NewManager(tempDir(t), Options{})
+		chunk := make([]byte, 1<<20)
+		var written int
+		_, err := m.Install(t.Context(), InstallRequest{Fetch: func(_ context.Context, w io.Writer) error {
+			for {
+				n, err := w.Write(chunk)
+				if written += n; err != nil {
+					return err
+				}
+			}
+		}})
+		if !errors.Is(err, errFileSize) || written >= MaxPackageSize {
+			t.Error(written, err)
+		}
+	})
+	t.Run("PLG-64 a storage that hangs is waited for as long as a download", func(t *testing.T) {
+		m := NewManager(tempDir(t), Options{})
+		_, err := m.Install(t.Context(), InstallRequest{Fetch: func(ctx context.Context, _ io.Writer) error {
+			deadline, ok := ctx.Deadline()
+			if left := time.Until(deadline); !ok || left > DownloadTimeout || left < DownloadTimeout-time.Minute {
+				t.Error(deadline, ok)
+			}
+			return context.DeadlineExceeded
+		}})
+		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)
 		}
 	})

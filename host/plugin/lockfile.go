@@ -69,6 +69,8 @@ type Pin struct {
 	Digest string `json:"digest"`
 	// PluginVersion is the version that an installation read from the metadata.
 	PluginVersion string `json:"pluginVersion,omitempty"`
+	// Source says where an installation had the plugin from, for people.
+	Source string `json:"source,omitempty"`
 	// PinnedAt is when the state was accepted.
 	PinnedAt time.Time `json:"pinnedAt"`
 	// Provisional marks the state of a plugin that was not pinned when an upgrade

@@ -35,10 +35,13 @@ func BinaryName(name string) string {
 
 // nameOfBinary returns the plugin name in an executable's file name; false when
 // the file name is not that of a plugin.
-func nameOfBinary(file string) (string, bool) {
-	if binarySuffix != "" {
+func nameOfBinary(file string) (string, bool) { return nameOfBinaryOn(binarySuffix, file) }
+
+// nameOfBinaryOn is nameOfBinary where executables end in suffix.
+func nameOfBinaryOn(suffix, file string) (string, bool) {
+	if suffix != "" {
 		extension := filepath.Ext(file)
-		if !strings.EqualFold(extension, binarySuffix) {
+		if !strings.EqualFold(extension, suffix) {
 			return "", false
 		}
 		file = strings.TrimSuffix(file, extension)
@@ -48,9 +51,12 @@ func nameOfBinary(file string) (string, bool) {
 }
 
 // binarySuffix ends the file name of executables.
-var binarySuffix = func() string {
-	if runtime.GOOS == "windows" {
+var binarySuffix = suffixOn(runtime.GOOS)
+
+// suffixOn ends the file name of executables of an operating system.
+func suffixOn(os string) string {
+	if os == "windows" {
 		return ".exe"
 	}
 	return ""
-}()
+}

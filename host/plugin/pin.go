@@ -162,7 +162,7 @@ func (m *Manager) checkPin(o *opened, name string, root *os.Root, entry *LockEnt
 	record.seen = t.seen
 	pin := entry.find(t.digest())
 	if pin == nil {
-		return &PinError{Name: name, Dir: root.Name(), Changes: closest(entry.Pins, t.files)}
+		return m.pinError(name, entry, t)
 	}
 	executable := t.seen[BinaryName(name)]
 	o.info, o.sha256 = executable.info, executable.sha256
@@ -171,6 +171,22 @@ func (m *Manager) checkPin(o *opened, name string, root *os.Root, entry *LockEnt
 	}
 	o.pinned = !pin.Provisional
 	return nil
+}
+
+// pinError says in what the files present differ from the pins.
+func (m *Manager) pinError(name string, entry *LockEntry, present *tree) *PinError {
+	return &PinError{Name: name, Dir: filepath.Join(m.dir, name), Keeper: m.Keeper(), Changes: closest(entry.Pins, present.files)}
+}
+
+// Keeper returns the name of the user who owns the plugin directory and so may
+// accept changed files; empty where the system does not tell.
+func (m *Manager) Keeper() string {
+	for _, path := range []string{m.store.path(), m.dir} {
+		if info, err := os.Lstat(path); err == nil {
+			return ownerOf(info)
+		}
+	}
+	return ""
 }
 
 // sameContent tells whether the open file still has the content that the pin is
@@ -239,33 +255,48 @@ type PinReport struct {
 	Status PinStatus
 	// Digest of the files present; empty when they could not be read.
 	Digest string
+	// Pin is the one that holds, or the latest of those that do not; nil when the
+	// plugin is not pinned.
+	Pin *Pin
 	// Err is nil when the pin holds and says what to do otherwise. With PinBroken
 	// it is a [*PinError], with PinAbsent an [*UnpinnedError].
 	Err error
+	// Exposed says that others could replace the plugin; nil when they cannot.
+	Exposed *WritableError
+	// Refused tells that the plugin is not run as things are.
+	Refused bool
+	// Withheld lists the environment variables that the lock file withholds.
+	Withheld []string
 }
 
-// Verify compares every plugin with its pin, reading all files anew, and returns
-// a report for each plugin that is installed or pinned, ordered by name.
-func (m *Manager) Verify(ctx context.Context) ([]PinReport, error) {
+// Verify compares plugins with their pins, reading all files anew, and returns a
+// report for each of the plugins named, or with no name for each that is
+// installed or pinned; ordered by name. A name of neither is a [*NotInstalledError].
+func (m *Manager) Verify(ctx context.Context, names ...string) ([]PinReport, error) {
 	lock, err := m.store.load()
-	if err != nil {
-		return nil, err
-	}
-	names, err := m.Names()
 	if err != nil {
 		return nil, err
 	}
 	if lock == nil {
 		lock = &LockFile{}
 	}
-	for name, entry := range lock.Plugins {
-		if len(entry.Pins) > 0 {
-			names = append(names, name)
+	known, err := m.pinnedOrInstalled(lock)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if slices.Contains(known, name) {
+			continue
+		}
+		if _, err := m.Find(name); err != nil {
+			return nil, err
 		}
 	}
-	slices.Sort(names)
+	if len(names) == 0 {
+		names = known
+	}
 	var reports []PinReport
-	for _, name := range slices.Compact(names) {
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -274,30 +305,52 @@ func (m *Manager) Verify(ctx context.Context) ([]PinReport, error) {
 	return reports, nil
 }
 
+// pinnedOrInstalled lists the names that Verify can say something about.
+func (m *Manager) pinnedOrInstalled(lock *LockFile) ([]string, error) {
+	names, err := m.Names()
+	if err != nil {
+		return nil, err
+	}
+	for name, entry := range lock.Plugins {
+		if len(entry.Pins) > 0 {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
 func (m *Manager) verify(name string, entry *LockEntry) PinReport {
 	report := PinReport{Name: name}
+	if entry == nil {
+		entry = &LockEntry{}
+	}
+	report.Withheld = entry.WithheldEnvironment
+	if len(entry.Pins) > 0 && !entry.Pins[len(entry.Pins)-1].Provisional {
+		report.Pin = &entry.Pins[len(entry.Pins)-1]
+	}
 	t, err := m.readPlugin(name)
-	switch _, missing := errors.AsType[*NotInstalledError](err); {
-	case missing && entry != nil && len(entry.Pins) > 0:
-		report.Status, report.Err = PluginAbsent, err
-		return report
-	case err != nil:
-		report.Status, report.Err = PinUnknown, err
+	if err != nil {
+		_, missing := errors.AsType[*NotInstalledError](err)
+		report.Status, report.Err, report.Refused = PinUnknown, err, true
+		if missing && len(entry.Pins) > 0 {
+			report.Status = PluginAbsent
+		}
 		return report
 	}
 	report.Digest = t.digest()
-	var pin *Pin
-	if entry != nil {
-		pin = entry.find(report.Digest)
-	}
-	switch {
-	case entry == nil || len(entry.Pins) == 0 || pin != nil && pin.Provisional:
-		report.Status, report.Err = PinAbsent, &UnpinnedError{Name: name}
+	switch pin := entry.find(report.Digest); {
+	case len(entry.Pins) == 0 || pin != nil && pin.Provisional:
+		report.Status, report.Err, report.Refused = PinAbsent, &UnpinnedError{Name: name}, m.opts.RequirePins
 	case pin == nil:
-		report.Status = PinBroken
-		report.Err = &PinError{Name: name, Dir: filepath.Join(m.dir, name), Changes: closest(entry.Pins, t.files)}
+		report.Status, report.Err, report.Refused = PinBroken, m.pinError(name, entry, t), true
 	default:
-		report.Status = PinHolds
+		report.Status, report.Pin = PinHolds, pin
+	}
+	dir := filepath.Join(m.dir, name)
+	exposed := checkWritable(name, m.dir, filepath.Join(dir, BinaryName(name)), dir, m.dir, m.store.path())
+	if writable, ok := errors.AsType[*WritableError](exposed); ok {
+		report.Exposed = writable
+		report.Refused = report.Refused || m.opts.RequirePins
 	}
 	return report
 }
@@ -317,6 +370,12 @@ func (m *Manager) readPlugin(name string) (*tree, error) {
 // Pin accepts a plugin's files as they are now, in place of any earlier pin. The
 // plugin must be installed; it is not run.
 func (m *Manager) Pin(ctx context.Context, name string) (*Pin, error) {
+	return m.PinDigest(ctx, name, "")
+}
+
+// PinDigest is Pin provided that the files have that digest, such as one that
+// Verify reported; an empty digest is any.
+func (m *Manager) PinDigest(ctx context.Context, name, digest string) (*Pin, error) {
 	var pin Pin
 	err := m.update(ctx, name, func(entry *LockEntry) error {
 		t, err := m.readPlugin(name)
@@ -324,6 +383,12 @@ func (m *Manager) Pin(ctx context.Context, name string) (*Pin, error) {
 			return err
 		}
 		pin = newPin(t, "", m.opts.Now())
+		if digest != "" && pin.Digest != digest {
+			return fmt.Errorf("plugin %s is not pinned: its files have the digest %s, not %s", name, pin.Digest, digest)
+		}
+		if same := entry.find(pin.Digest); same != nil && !same.Provisional {
+			pin = *same // keeps what is known about it
+		}
 		entry.Pins = []Pin{pin}
 		return nil
 	})
@@ -331,6 +396,19 @@ func (m *Manager) Pin(ctx context.Context, name string) (*Pin, error) {
 		return nil, err
 	}
 	return &pin, nil
+}
+
+// Withheld lists the environment variables that the lock file withholds from a
+// plugin. The plugin must be installed.
+func (m *Manager) Withheld(name string) ([]string, error) {
+	if _, err := m.Find(name); err != nil {
+		return nil, err
+	}
+	lock, err := m.store.load()
+	if err != nil || lock == nil || lock.Plugins[name] == nil {
+		return nil, err
+	}
+	return lock.Plugins[name].WithheldEnvironment, nil
 }
 
 // Withhold sets the list of environment variables that a plugin does not get,

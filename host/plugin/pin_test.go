@@ -3,6 +3,7 @@ package plugin
 import (
 	"errors"
 	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -260,6 +261,104 @@ func TestPin(t *testing.T) {
 		}
 		if want := []string{"empty unreadable", "gone not installed", "x ok", "y not pinned"}; !slices.Equal(got, want) {
 			t.Errorf("%q", got)
+		}
+	})
+	t.Run("verify what is named", func(t *testing.T) {
+		m := pinned(t, Options{})
+		testplugin.Install(t, m.dir, "y", testplugin.Script{})
+		reports, err := m.Verify(t.Context(), "y", "x", "y")
+		if err != nil || len(reports) != 2 || reports[0].Name != "x" || reports[1].Name != "y" {
+			t.Errorf("%+v, %v", reports, err)
+		}
+		if pin := reports[0].Pin; pin == nil || pin.Digest != reports[0].Digest || reports[1].Pin != nil {
+			t.Errorf("%+v", reports)
+		}
+		if _, ok := errors.AsType[*NotInstalledError](second(m.Verify(t.Context(), "x", "z"))); !ok {
+			t.Error("nobody missed z")
+		}
+		if _, ok := errors.AsType[*NameError](second(m.Verify(t.Context(), "../x"))); !ok {
+			t.Error("../x is a name")
+		}
+	})
+	t.Run("verify tells what would be refused", func(t *testing.T) {
+		for _, required := range []bool{false, true} {
+			m := pinned(t, Options{RequirePins: required})
+			testplugin.Install(t, m.dir, "loose", testplugin.Script{})
+			testplugin.Install(t, m.dir, "changed", testplugin.Script{})
+			testplugin.Install(t, m.dir, "gone", testplugin.Script{})
+			testplugin.Install(t, m.dir, "open", testplugin.Script{})
+			for _, name := range []string{"changed", "gone", "open"} {
+				if _, err := m.Pin(t.Context(), name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(t, dir(m, "..", "changed", "more"), nil, 0o644)
+			if err := errors.Join(os.RemoveAll(dir(m, "..", "gone")), os.Chmod(dir(m, "..", "open"), 0o777)); err != nil {
+				t.Fatal(err)
+			}
+			reports, err := m.Verify(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, report := range reports {
+				_, err := m.Get(t.Context(), report.Name)
+				if report.Refused != (err != nil) {
+					t.Errorf("required %t: %s is refused: %t, but %v", required, report.Name, report.Refused, err)
+				}
+				if exposed := report.Exposed != nil; exposed != (report.Name == "open" && unixOnly) {
+					t.Errorf("%s: %v", report.Name, report.Exposed)
+				}
+			}
+		}
+	})
+	t.Run("pin what was looked at", func(t *testing.T) {
+		m := pinned(t, Options{})
+		write(t, dir(m, "more"), []byte("1"), 0o644)
+		seen, err := m.Verify(t.Context(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir(m, "more"), []byte("2"), 0o644)
+		if _, err := m.PinDigest(t.Context(), "x", seen[0].Digest); err == nil || !strings.Contains(err.Error(), seen[0].Digest) {
+			t.Error(err)
+		}
+		if _, ok := errors.AsType[*PinError](second(m.Get(t.Context(), "x"))); !ok {
+			t.Error("accepted")
+		}
+		write(t, dir(m, "more"), []byte("1"), 0o644)
+		if pin, err := m.PinDigest(t.Context(), "x", seen[0].Digest); err != nil || pin.Digest != seen[0].Digest {
+			t.Error(pin, err)
+		}
+		if _, err := m.Get(t.Context(), "x"); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("who may accept changed files", func(t *testing.T) {
+		m := pinned(t, Options{})
+		write(t, dir(m, "more"), nil, 0o644)
+		err := second(m.Get(t.Context(), "x"))
+		want := "if whoever owns " + dir(m) + " meant that"
+		if unixOnly {
+			owner, err := user.Current()
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = "if user " + owner.Username + ", who owns " + dir(m) + ", meant that"
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v says nothing like %q", err, want)
+		}
+	})
+	t.Run("pinning again keeps what is known", func(t *testing.T) {
+		needsScripts(t)
+		m := NewManager(tempDir(t), Options{})
+		mustInstall(t, m, fetching(tarGzOf(t, item{"notation-x", 0o755, script("x", "1.0.0")}), Label{}))
+		if pin, err := m.Pin(t.Context(), "x"); err != nil || pin.PluginVersion != "1.0.0" || pin.Source == "" {
+			t.Errorf("%+v, %v", pin, err)
+		}
+		write(t, dir(m, "more"), nil, 0o644)
+		if pin, err := m.Pin(t.Context(), "x"); err != nil || pin.PluginVersion != "" || pin.Source != "" {
+			t.Errorf("other files, %+v, %v", pin, err)
 		}
 	})
 	t.Run("what cannot be pinned", func(t *testing.T) {

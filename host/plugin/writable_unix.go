@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"syscall"
 )
 
@@ -33,6 +35,19 @@ func checkWritable(name, dir string, paths ...string) error {
 		}
 	}
 	return nil
+}
+
+// ownerOf returns the name of a file's owner, or their id when they have no name.
+func ownerOf(info fs.FileInfo) string {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	id := strconv.FormatUint(uint64(stat.Uid), 10)
+	if owner, err := user.LookupId(id); err == nil {
+		return owner.Username
+	}
+	return id
 }
 
 func checkOwner(name, path string, stickyAllowed bool) error {

@@ -16,7 +16,8 @@ import (
 
 func (a *app) pluginCommand() *cobra.Command {
 	return a.group("plugin", "Manage plugins", nil,
-		a.pluginListCommand(), a.pluginInstallCommand(), a.pluginUninstallCommand(), a.pluginTestCommand())
+		a.pluginListCommand(), a.pluginInstallCommand(), a.pluginUninstallCommand(), a.pluginTestCommand(),
+		a.pluginVerifyCommand(), a.pluginPinCommand(), a.pluginWithholdCommand(), a.pluginPublishCommand())
 }
 
 func (a *app) pluginListCommand() *cobra.Command {
@@ -88,7 +89,8 @@ func readableCapabilities(capabilities []protocol.Capability) string {
 	return strings.Join(names, ", ")
 }
 
-// pluginView is a plugin in JSON output.
+// pluginView is a plugin in JSON output; a list of them is that of plugin list
+// (spec/schemas/plugin-list.json).
 type pluginView struct {
 	Name         string                `json:"name"`
 	Description  string                `json:"description,omitempty"`
@@ -115,67 +117,6 @@ func pluginViews(entries []plugin.Entry) []*pluginView {
 		views = append(views, view)
 	}
 	return views
-}
-
-func (a *app) pluginInstallCommand() *cobra.Command {
-	var fromFile, fromURL, force bool
-	var checksum string
-	cmd := &cobra.Command{
-		Use:     "install [flags] <--file|--url> <plugin_source>",
-		Aliases: []string{"add"},
-		Short:   "Install a plugin",
-		Long: `Install a plugin
-
-The source is a .zip or .tar.gz archive or a single executable called
-notation-<name>. What is installed is pinned: it runs only as long as its files
-stay as they are.`,
-		Example: a.examples(
-			"Install from a file", "plugin install --file notation-example",
-			"Install from a URL; the checksum is required", "plugin install --url https://example.com/notation-example.tar.gz --sha256sum <hex>",
-		),
-		Args: func(_ *cobra.Command, args []string) error {
-			switch {
-			case len(args) == 1:
-				return nil
-			case len(args) > 1:
-				return fmt.Errorf("can only install one plugin at a time, but got %v", args)
-			case fromFile:
-				return errors.New("missing plugin file path")
-			case fromURL:
-				return errors.New("missing plugin URL")
-			}
-			return errors.New("missing plugin source location")
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			request := plugin.InstallRequest{
-				SHA256: checksum, Force: force,
-				Status: func(line string) { a.printf("%s\n", line) },
-			}
-			if fromURL {
-				request.URL = args[0]
-			} else {
-				request.File = args[0]
-			}
-			manager, err := a.plugins()
-			if err != nil {
-				return err
-			}
-			result, err := manager.Install(cmd.Context(), request)
-			if err != nil {
-				return err
-			}
-			a.printf("%s\n", result)
-			return nil
-		},
-	}
-	a.debugFlag(cmd)
-	cmd.Flags().BoolVar(&fromFile, "file", false, "install plugin from a file on file system")
-	cmd.Flags().BoolVar(&fromURL, "url", false, "install plugin from an HTTPS URL. The plugin download timeout is 10m0s")
-	cmd.Flags().StringVar(&checksum, "sha256sum", "", `must match SHA256 of the plugin source, required when "--url" flag is set`)
-	cmd.Flags().BoolVar(&force, "force", false, "force the installation of the plugin")
-	cmd.MarkFlagsMutuallyExclusive("file", "url")
-	cmd.MarkFlagsOneRequired("file", "url")
-	return cmd
 }
 
 func (a *app) pluginUninstallCommand() *cobra.Command {
@@ -215,7 +156,7 @@ func (a *app) pluginUninstallCommand() *cobra.Command {
 			a.printf("Successfully uninstalled plugin %s\n", args[0])
 			return nil
 		},
-		ValidArgsFunction: completeArgs(a.pluginNames),
+		ValidArgsFunction: a.completePlugin,
 	}
 	a.debugFlag(cmd)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not prompt for confirmation")

@@ -195,7 +195,7 @@ func setUp(env *testscript.Env) error {
 		"PATH": filepath.Dir(signet), "HOME": home, "USERPROFILE": home, "BIN": filepath.Dir(signet),
 		"CFG": filepath.Join(env.WorkDir, "config"), "NOTATION_CONFIG": filepath.Join(env.WorkDir, "config"),
 		"NOTATION_CACHE": filepath.Join(env.WorkDir, "cache"), "DOCKER_CONFIG": filepath.Join(env.WorkDir, "docker"),
-		"ESC": "\x1b", "HELPER_FILE": filepath.Join(env.WorkDir, "credentials.json"),
+		"GOOS": runtime.GOOS, "GOARCH": runtime.GOARCH, "ESC": "\x1b", "HELPER_FILE": filepath.Join(env.WorkDir, "credentials.json"),
 	} {
 		env.Setenv(name, value)
 	}

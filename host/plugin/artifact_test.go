@@ -1,0 +1,170 @@
+package plugin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// described is the descriptor of a manifest's content.
+func described(data []byte) ocispec.Descriptor {
+	return ocispec.Descriptor{Digest: digest.FromBytes(data), Size: int64(len(data))}
+}
+
+// somePackage is the descriptor of a package.
+var somePackage = ocispec.Descriptor{MediaType: MediaTypePackage, Digest: digest.FromString("package"), Size: 7}
+
+// publication encodes an artifact for platforms.
+func publication(t testing.TB, platforms ...Platform) (index []byte, manifests map[Platform][]byte) {
+	t.Helper()
+	label := Label{"acme", "1.2.0"}
+	manifests = map[Platform][]byte{}
+	var entries []ocispec.Descriptor
+	for _, p := range platforms {
+		desc, data, err := EncodeManifest(somePackage, p, label)
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifests[p] = data
+		entries = append(entries, desc)
+	}
+	_, index, err := EncodeIndex(entries, label)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return index, manifests
+}
+
+func TestArtifact(t *testing.T) {
+	linux, mac := Platform{"linux", "arm64"}, Platform{"darwin", "arm64"}
+	index, manifests := publication(t, linux, mac)
+	t.Run("there and back", func(t *testing.T) {
+		for p, data := range manifests {
+			found, err := FindManifest(described(index), index, p)
+			if err != nil || found.Digest != digest.FromBytes(data) || found.Size != int64(len(data)) || found.MediaType != ocispec.MediaTypeImageManifest {
+				t.Errorf("%s: %+v, %v", p, found, err)
+			}
+			pkg, label, err := FindPackage(found, data)
+			if err != nil || label != (Label{"acme", "1.2.0"}) || pkg.Digest != somePackage.Digest || pkg.Size != somePackage.Size || pkg.MediaType != MediaTypePackage {
+				t.Errorf("%s: %+v, %+v, %v", p, pkg, label, err)
+			}
+		}
+	})
+	t.Run("the order of the builds is no matter", func(t *testing.T) {
+		if other, _ := publication(t, mac, linux); string(other) != string(index) {
+			t.Errorf("%s\n%s", index, other)
+		}
+	})
+	t.Run("as spec/plugin-distribution.md has it", func(t *testing.T) {
+		var got, want any
+		if json.Unmarshal(index, &got) != nil || json.Unmarshal([]byte(strings.NewReplacer(
+			"DIGEST", digest.FromBytes(manifests[linux]).String(), "SIZE", fmt.Sprint(len(manifests[linux])),
+		).Replace(`{
+			"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "artifactType": "application/vnd.signet.plugin.v1",
+			"manifests": [{
+				"mediaType": "application/vnd.oci.image.manifest.v1+json", "artifactType": "application/vnd.signet.plugin.v1",
+				"digest": "DIGEST", "size": SIZE, "platform": {"os": "linux", "architecture": "arm64"}
+			}],
+			"annotations": {"org.opencontainers.image.title": "acme", "org.opencontainers.image.version": "1.2.0"}
+		}`)), &want) != nil {
+			t.Fatal("not JSON")
+		}
+		got.(map[string]any)["manifests"] = got.(map[string]any)["manifests"].([]any)[1:] // without darwin's
+		if a, b := fmt.Sprint(got), fmt.Sprint(want); a != b {
+			t.Errorf("got  %s\nwant %s", a, b)
+		}
+	})
+	t.Run("not for this platform", func(t *testing.T) {
+		_, err := FindManifest(described(index), index, Platform{"plan9", "mips"})
+		if _, ok := errors.AsType[*PlatformError](err); !ok || err.Error() != "the plugin is not published for plan9/mips, only for darwin/arm64, linux/arm64" {
+			t.Error(err)
+		}
+	})
+	t.Run("an index of containers", func(t *testing.T) {
+		data := []byte(strings.Replace(string(index), ArtifactType, "application/vnd.example", 1))
+		checkNotPlugin(t, second(FindManifest(described(data), data, linux)), `artifactType is "application/vnd.example"`)
+	})
+	t.Run("a platform twice", func(t *testing.T) {
+		data := []byte(strings.Replace(string(index), "darwin", "linux", 1))
+		checkNotPlugin(t, second(FindManifest(described(data), data, linux)), "2 manifests for linux/arm64")
+	})
+	for name, text := range map[string]string{
+		"nothing": "", "null": "null", "a list": "[]", "two documents": string(index) + "{}", "no entries": `{"artifactType":"` + ArtifactType + `"}`,
+		"entries without platform": `{"artifactType":"` + ArtifactType + `","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json"}]}`,
+		"a member twice":           strings.Replace(string(index), `"schemaVersion":2`, `"schemaVersion":2,"artifactType":"x"`, 1),
+		"members in another case":  strings.ReplaceAll(string(index), "artifactType", "ArtifactType"),
+		"nested indexes":           strings.ReplaceAll(string(index), "image.manifest.v1", "image.index.v1"),
+	} {
+		t.Run("index: "+name, func(t *testing.T) {
+			checkNotPlugin(t, second(FindManifest(described([]byte(text)), []byte(text), linux)), "")
+		})
+	}
+	manifest := string(manifests[linux])
+	for name, c := range map[string]struct{ text, want string }{
+		"nothing":            {"", "not valid"},
+		"a container image":  {strings.Replace(manifest, ArtifactType, "application/vnd.example", 1), `artifactType is "application/vnd.example"`},
+		"no layer":           {`{"artifactType":"` + ArtifactType + `"}`, "0 layers"},
+		"another layer":      {strings.Replace(manifest, MediaTypePackage, ocispec.MediaTypeImageLayerGzip, 1), `its layer is "application/vnd.oci.image.layer.v1.tar+gzip"`},
+		"PLG-63 a large one": {strings.Replace(manifest, `"size":7`, fmt.Sprintf(`"size":%d`, MaxPackageSize), 1), "256 MiB size limit"},
+		"a negative size":    {strings.Replace(manifest, `"size":7`, `"size":-7`, 1), "size limit"},
+		"PLG-04 a bad name":  {strings.Replace(manifest, `title":"acme"`, `title":"../acme"`, 1), `"../acme" is not a plugin's name`},
+	} {
+		t.Run("manifest: "+name, func(t *testing.T) {
+			_, _, err := FindPackage(described([]byte(c.text)), []byte(c.text))
+			checkNotPlugin(t, err, c.want)
+		})
+	}
+	t.Run("a manifest made with another tool needs no label", func(t *testing.T) {
+		text := fmt.Sprintf(`{"schemaVersion":2,"artifactType":%q,"layers":[{"mediaType":%q,"digest":%q,"size":7,"annotations":{"org.opencontainers.image.title":"x.tar.gz"}}],"x":1}`,
+			ArtifactType, MediaTypePackage, somePackage.Digest)
+		pkg, label, err := FindPackage(described([]byte(text)), []byte(text))
+		if err != nil || label != (Label{}) || pkg.Digest != somePackage.Digest {
+			t.Error(pkg, label, err)
+		}
+	})
+}
+
+func checkNotPlugin(t *testing.T, err error, want string) {
+	t.Helper()
+	bad, ok := errors.AsType[*ArtifactError](err)
+	if !ok || !strings.Contains(bad.Reason, want) || !strings.Contains(err.Error(), "is not a plugin artifact: ") {
+		t.Errorf("%v, not about %q", err, want)
+	}
+}
+
+func TestParsePlatform(t *testing.T) {
+	for text, want := range map[string]Platform{
+		"linux/amd64": {"linux", "amd64"}, "plan9/386": {"plan9", "386"},
+		"": {}, "linux": {}, "linux/": {}, "/amd64": {}, "linux/arm/v7": {}, "Linux/amd64": {}, "linux/../x": {}, "linux/amd64\n": {},
+	} {
+		if got, err := ParsePlatform(text); got != want || (err == nil) != (want != Platform{}) {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	if p, err := ParsePlatform(ThisPlatform().String()); err != nil || p != ThisPlatform() {
+		t.Error(p, err)
+	}
+}
+
+func FuzzFindManifest(f *testing.F) {
+	index, manifests := publication(f, ThisPlatform(), Platform{"plan9", "mips"})
+	f.Add(index)
+	f.Add(manifests[ThisPlatform()])
+	f.Add([]byte(`{"artifactType":"` + ArtifactType + `","manifests":[{"platform":{}}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		target := described(data)
+		found, err := FindManifest(target, data, ThisPlatform())
+		if err == nil && found.MediaType != ocispec.MediaTypeImageManifest {
+			t.Errorf("%+v", found)
+		}
+		pkg, label, err := FindPackage(target, data)
+		if err == nil && (pkg.MediaType != MediaTypePackage || pkg.Size < 0 || pkg.Size >= MaxPackageSize || label.Name != "" && !ValidName(label.Name)) {
+			t.Errorf("%+v, %+v", pkg, label)
+		}
+	})
+}
