@@ -120,9 +120,6 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"tsa": plain(scriptTSA),
 	// jsonlog FILE: its lines are JSON objects, but for warnings.
 	"jsonlog": plain(scriptJSONLog),
-	// proxy: starts an HTTP proxy, at $PROXY, by which every https server is the web
-	// server; it adds the hosts asked for to the file "proxied".
-	"proxy": plain(scriptProxy),
 	// schema NAME FILE: the file is one JSON document by spec/schemas/NAME.json.
 	"schema": plain(scriptSchema),
 	// platformdigest LAYOUT INDEX, packagedigest LAYOUT MANIFEST: set DIGEST to that of

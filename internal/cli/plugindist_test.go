@@ -3,12 +3,6 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -40,45 +34,4 @@ func scriptPackageDigest(ts *testscript.TestScript, args []string) error {
 	}
 	ts.Setenv("DIGEST", manifest.Layers[0].Digest.String())
 	return nil
-}
-
-func scriptProxy(ts *testscript.TestScript, _ []string) error {
-	server := strings.TrimPrefix(ts.Getenv("WEB"), "https://")
-	record := ts.MkAbs("proxied")
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		file, err := os.OpenFile(record, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err == nil {
-			fmt.Fprintln(file, q.Method, q.Host)
-			err = file.Close()
-		}
-		if err != nil || q.Method != http.MethodConnect {
-			http.Error(w, "no", http.StatusBadGateway)
-			return
-		}
-		tunnel(w, server)
-	}))
-	ts.Defer(proxy.Close)
-	ts.Setenv("PROXY", proxy.URL)
-	return nil
-}
-
-// tunnel connects a request's connection with a server.
-func tunnel(w http.ResponseWriter, server string) {
-	far, err := net.Dial("tcp", server)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
-		return
-	}
-	defer far.Close()
-	w.WriteHeader(http.StatusOK)
-	near, _, err := w.(http.Hijacker).Hijack()
-	if err != nil {
-		return
-	}
-	defer near.Close()
-	go func() {
-		io.Copy(far, near)
-		far.Close()
-	}()
-	io.Copy(near, far)
 }

@@ -77,10 +77,11 @@ func (a *app) publish(cmd *cobra.Command, f *publishFlags, argument string) erro
 	if err != nil {
 		return err
 	}
-	signer, err := a.signer(ctx, f.signing, cmd.Flags().Changed, host.TargetArtifact)
+	signer, end, err := a.signer(ctx, f.signing, cmd.Flags().Changed, host.TargetArtifact, 1)
 	if err != nil {
 		return err
 	}
+	defer end()
 	place, open, err := a.publicationPlace(f, argument)
 	if err != nil {
 		return err
