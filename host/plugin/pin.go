@@ -24,6 +24,10 @@ type opened struct {
 	pinned bool
 	info   fs.FileInfo
 	sha256 string
+	// digest is that of all files of a plugin with a pin, stat what the open file
+	// looked like when it was opened.
+	digest string
+	stat   fs.FileInfo
 	// withheld names the variables this plugin does not get.
 	withheld []string
 }
@@ -89,7 +93,7 @@ func (m *Manager) tryOpen(name string) (_ *opened, err error) {
 	}
 	defer root.Close()
 	o := &opened{path: path}
-	if o.file, err = openExecutable(root, name, info); err != nil {
+	if o.file, o.stat, err = openExecutable(root, name, info); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -118,10 +122,10 @@ func (m *Manager) tryOpen(name string) (_ *opened, err error) {
 }
 
 // openExecutable opens the file that find saw.
-func openExecutable(root *os.Root, name string, seen fs.FileInfo) (*os.File, error) {
+func openExecutable(root *os.Root, name string, seen fs.FileInfo) (*os.File, fs.FileInfo, error) {
 	f, err := root.Open(BinaryName(name))
 	if err != nil {
-		return nil, fmt.Errorf("open plugin %s: %w", name, err)
+		return nil, nil, fmt.Errorf("open plugin %s: %w", name, err)
 	}
 	info, err := f.Stat()
 	if err == nil && !os.SameFile(seen, info) {
@@ -129,9 +133,21 @@ func openExecutable(root *os.Root, name string, seen fs.FileInfo) (*os.File, err
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("open plugin %s: %w", name, err)
+		return nil, nil, fmt.Errorf("open plugin %s: %w", name, err)
 	}
-	return f, nil
+	return f, info, nil
+}
+
+// sameAs tells whether a process started from other is as good as a new one: all
+// files are as they were, those of a pin by content, and so is the environment.
+func (o *opened) sameAs(other *opened) bool {
+	if o.pinned != other.pinned || !slices.Equal(o.withheld, other.withheld) {
+		return false
+	}
+	if o.pinned {
+		return o.digest == other.digest
+	}
+	return os.SameFile(o.stat, other.stat) && untouched(o.stat, other.stat)
 }
 
 // errReplacing says that a file is not the one seen a moment ago.
@@ -160,7 +176,8 @@ func (m *Manager) checkPin(o *opened, name string, root *os.Root, entry *LockEnt
 		return fmt.Errorf("compare plugin %s with its pin: %w", name, err)
 	}
 	record.seen = t.seen
-	pin := entry.find(t.digest())
+	o.digest = t.digest()
+	pin := entry.find(o.digest)
 	if pin == nil {
 		return m.pinError(name, entry, t)
 	}

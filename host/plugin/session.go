@@ -33,12 +33,12 @@ const SessionWorth = 4
 // running then fail. It has to be called, also when ctx is done.
 //
 // Deadlines, retries of THROTTLED and TIMEOUT answers and debug logs are those of
-// Get. The plugin's files are compared with their pin when a process is started:
-// first of all, and again after the process crashed, was idle for
-// [session.DefaultIdle], grew older than [session.DefaultLifetime] or overran a
-// deadline. A call that a crash left unanswered is repeated once. A plugin that
-// offers sessions and fails to open one is an error of the call, and never a
-// reason to go on by stdio.
+// Get, and the plugin's files are compared with its pin before each call, too: one
+// that has become another is started anew, by the pin that it has now. A process
+// also ends after [session.DefaultIdle] without a call, at an age of
+// [session.DefaultLifetime], and when a call overran its deadline. A call that a
+// crash left unanswered is repeated once. A plugin that offers sessions and fails to
+// open one is an error of the call, and never a reason to go on by stdio.
 //
 // The error is one of Get's, or a [*protocol.CallError] when the plugin does not
 // say who it is.
@@ -77,6 +77,14 @@ func (m *Manager) program(ctx context.Context, name string) (*session.Program, e
 		Env:     m.environment(o),
 		Check:   func() error { return o.changed(m.opts.Now) },
 		Release: o.close,
+		Current: func(ctx context.Context) (bool, error) {
+			now, err := m.open(ctx, name)
+			if err != nil {
+				return false, err
+			}
+			now.close()
+			return now.sameAs(o), nil
+		},
 	}
 	if o.byDescriptor() {
 		p.File = o.file

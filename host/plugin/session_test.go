@@ -212,24 +212,71 @@ func TestSessionPin(t *testing.T) {
 			t.Errorf("%+v", records)
 		}
 	})
-	t.Run("Hostile changed between two processes", func(t *testing.T) {
+	t.Run("Hostile changed while a process runs", func(t *testing.T) {
 		m, record := pinnedSessions(t, Options{})
 		client := openSession(t, m)
 		if _, err := client.GetMetadata(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		write(t, filepath.Join(m.dir, "x", "more"), []byte("text"), 0o644)
-		if _, err := client.GetMetadata(t.Context(), nil); err != nil {
-			t.Error("the process runs what was pinned:", err)
+		if _, err := client.GetMetadata(t.Context(), nil); !isPinError(err) {
+			t.Error(err)
 		}
-		process, err := os.FindProcess(testplugin.Records(t, record)[1].Pid)
-		if err != nil {
+		if _, err := m.Pin(t.Context(), "x"); err != nil {
 			t.Fatal(err)
 		}
-		process.Kill()
-		until(t, func() bool { _, err = client.GetMetadata(t.Context(), nil); return err != nil })
-		if !isPinError(err) {
-			t.Error(err)
+		if _, err := client.GetMetadata(t.Context(), nil); err != nil {
+			t.Error("accepted, and yet:", err)
+		}
+		if records := testplugin.Records(t, record); len(records) != 3 || records[1].Pid == records[2].Pid {
+			t.Errorf("%+v", records)
+		}
+	})
+	t.Run("an upgrade, and a variable to withhold, take effect at the next call", func(t *testing.T) {
+		for _, pin := range []bool{true, false} {
+			m := NewManager(tempDir(t), Options{Environ: append(systemEnviron(), "A=1")})
+			if err := os.Mkdir(filepath.Join(m.dir, "x"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			record := filepath.Join(tempDir(t), "calls")
+			place := func(version string) {
+				t.Helper()
+				other := testplugin.Build(t, tempDir(t), "x", testplugin.Script{Version: version, Session: &testplugin.Session{}, Record: record})
+				if err := os.Rename(other, filepath.Join(m.dir, "x", BinaryName("x"))); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := m.Pin(t.Context(), "x"); pin && err != nil {
+					t.Fatal(err)
+				}
+			}
+			place("1.0.0")
+			client := openSession(t, m)
+			expect := func(version string, processes int) {
+				t.Helper()
+				for range 2 {
+					if metadata, err := client.GetMetadata(t.Context(), nil); err != nil || metadata.Version != version {
+						t.Error(metadata, err)
+					}
+				}
+				pids := map[int]bool{}
+				for _, record := range testplugin.Records(t, record) {
+					pids[record.Pid] = record.Session
+				}
+				if len(pids) != processes+1 { // one for the metadata by stdio
+					t.Errorf("%d processes, want %d", len(pids)-1, processes)
+				}
+			}
+			expect("1.0.0", 1)
+			place("2.0.0")
+			expect("2.0.0", 2)
+			if err := m.Withhold(t.Context(), "x", []string{"A"}); err != nil {
+				t.Fatal(err)
+			}
+			expect("2.0.0", 3)
+			records := testplugin.Records(t, record)
+			if slices.Contains(records[len(records)-1].Env, "A=1") {
+				t.Error("the plugin still gets the variable")
+			}
 		}
 	})
 	t.Run("Hostile a script replaced between check and run", func(t *testing.T) {

@@ -60,7 +60,9 @@ func newChild(t *Transport, over context.Context) *child {
 
 // live is the whole life of a child.
 func (c *child) live() {
-	c.err = c.start()
+	if c.err = c.start(); c.err != nil {
+		c.transport.retire(c)
+	}
 	close(c.started)
 	if c.err == nil {
 		lifetime := time.NewTimer(orDefault(c.transport.Lifetime, DefaultLifetime))
@@ -78,6 +80,25 @@ func (c *child) live() {
 	}
 	c.transport.retire(c)
 	c.end()
+}
+
+// ready waits for the process to be started, and tells whether it still is one to
+// be called.
+func (c *child) ready(ctx context.Context) (bool, error) {
+	select {
+	case <-c.started:
+		if c.err != nil || c.program.Current == nil {
+			return c.err == nil, c.err
+		}
+		return c.program.Current(ctx)
+	default: // just found by Open
+	}
+	select {
+	case <-c.started:
+		return c.err == nil, c.err
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
 }
 
 // start starts the process and shakes hands.
@@ -183,18 +204,18 @@ func (c *child) call(ctx context.Context, command protocol.Command, data []byte)
 	}
 	defer giveBack()
 	c.run.newCall()
-	// The end of the process ends the call, even if something that it left behind
-	// held the connection.
-	alive, cancel := context.WithCancel(ctx)
+	// The plugin is told a deadline that is later than ours by a moment, so that it
+	// is us who give up. The end of the process ends the call, even if something
+	// that it left behind held the connection.
+	deadline, _ := ctx.Deadline() // there always is one
+	lasting, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline.Add(time.Second))
 	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
 	defer context.AfterFunc(c.run.alive, cancel)()
 	limit := c.transport.maxOutput()
 	a := new(response)
-	err = c.connection.Invoke(alive, fullMethod, &request{Command: string(command), Request: data}, a,
+	err = c.connection.Invoke(lasting, fullMethod, &request{Command: string(command), Request: data}, a,
 		grpc.MaxCallRecvMsgSize(int(min(limit, math.MaxInt32-messageOverhead)+messageOverhead)), grpc.MaxCallSendMsgSize(math.MaxInt32))
-	if deadline, ok := ctx.Deadline(); ok && status.Code(err) == codes.DeadlineExceeded && time.Until(deadline) < time.Second {
-		<-ctx.Done() // the plugin keeps the time too, and may be a moment ahead
-	}
 	switch {
 	case err == nil:
 		return a.read(limit)

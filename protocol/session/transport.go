@@ -85,6 +85,9 @@ type Program struct {
 	// Check, if not nil, is called when the process has been started and before
 	// it gets a call; an error ends it and fails the call.
 	Check func() error
+	// Current, if not nil, is called before each further call: false makes it go
+	// to a new process, an error fails it.
+	Current func(ctx context.Context) (bool, error)
 	// Release, if not nil, is called when the process has ended or could not be
 	// started.
 	Release func()
@@ -140,22 +143,11 @@ func (t *Transport) Call(ctx context.Context, command protocol.Command, data []b
 
 // try makes a call to the current process.
 func (t *Transport) try(ctx context.Context, command protocol.Command, data []byte) ([]byte, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	c, err := t.acquire()
+	c, err := t.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer t.release(c)
-	select {
-	case <-c.started:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	if c.err != nil {
-		return nil, c.err
-	}
 	answer, err := c.call(ctx, command, data)
 	_, crashed := errors.AsType[*crashError](err)
 	_, late := errors.AsType[*stdio.TimeoutError](err)
@@ -165,9 +157,32 @@ func (t *Transport) try(ctx context.Context, command protocol.Command, data []by
 	return answer, err
 }
 
-// acquire returns the process that takes calls, which may be about to be started,
+// acquire returns a process that can be called, for one call, after which it has
+// to be released.
+func (t *Transport) acquire(ctx context.Context) (*child, error) {
+	for ctx.Err() == nil {
+		c, err := t.enter()
+		if err != nil {
+			return nil, err
+		}
+		usable, err := c.ready(ctx)
+		if usable {
+			return c, nil
+		}
+		if err == nil {
+			t.retire(c)
+		}
+		t.release(c)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, context.Cause(ctx)
+}
+
+// enter returns the process that takes calls, which may be about to be started,
 // and counts one more.
-func (t *Transport) acquire() (*child, error) {
+func (t *Transport) enter() (*child, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
