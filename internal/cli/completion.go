@@ -26,7 +26,7 @@ var flagFiles = map[string][]string{
 // argumentFiles are the commands whose arguments are files, likewise.
 var argumentFiles = map[string][]string{
 	"blob sign": nil, "blob verify": nil, "blob inspect": {"sig"}, "certificate add": certificateFiles,
-	"policy import": jsonFiles, "blob policy import": jsonFiles, "plugin install": nil,
+	"policy import": jsonFiles, "blob policy import": jsonFiles,
 }
 
 // completeAll offers values for every flag and argument that does not have any yet:

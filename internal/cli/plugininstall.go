@@ -60,6 +60,7 @@ What is installed is pinned: it runs only as long as its files stay as they are
 			a.printf("%s\n", result)
 			return nil
 		},
+		ValidArgsFunction: f.complete,
 	}
 	f.registry = a.registryFlags(cmd)
 	a.debugFlag(cmd)
@@ -93,6 +94,17 @@ func (f *installFlags) checkArgs(_ *cobra.Command, args []string) error {
 		return errors.New("missing plugin URL")
 	}
 	return errors.New("missing plugin source location")
+}
+
+// complete offers what the flags say the source is.
+func (f *installFlags) complete(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	switch {
+	case f.file:
+		return nil, cobra.ShellCompDirectiveDefault
+	case f.layout:
+		return nil, cobra.ShellCompDirectiveFilterDirs
+	}
+	return nil, cobra.ShellCompDirectiveNoFileComp
 }
 
 // ociScheme begins the name of an artifact in a registry where it could be

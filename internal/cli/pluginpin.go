@@ -189,7 +189,7 @@ is asked. No plugin is run.`,
 	}
 	a.debugFlag(cmd)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not prompt for confirmation")
-	cmd.Flags().StringVar(&digest, "digest", "", "accept the plugin's files if they have this digest, without a prompt")
+	cmd.Flags().StringVar(&digest, "digest", "", "pin the plugin without a prompt if it has this digest")
 	return cmd
 }
 

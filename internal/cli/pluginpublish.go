@@ -61,6 +61,7 @@ same builds give the same digest.`,
 	flags.StringVar(&f.version, "plugin-version", "", "version of the plugin, required when no build is for this platform, else asked of the plugin")
 	flags.BoolVar(&f.forceTag, "force-referrers-tag", false, "force to store signatures using the referrers tag schema")
 	flags.BoolVar(&f.layout, "oci-layout", false, "store the artifact as OCI image layout")
+	mustMark(cmd.RegisterFlagCompletionFunc("build-dir", cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)))
 	cmd.MarkFlagsMutuallyExclusive("platform", "build-dir")
 	cmd.MarkFlagsOneRequired("platform", "build-dir")
 	cmd.MarkFlagsMutuallyExclusive("oci-layout", "force-referrers-tag")
