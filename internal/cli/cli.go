@@ -43,11 +43,12 @@ func Run(ctx context.Context, env Env) int {
 	stderr := &lineWriter{w: env.Stderr}
 	env.Stderr = stderr
 	a := newApp(env)
+	a.interrupted = ctx.Done()
 	root := a.rootCommand()
 	root.SetArgs(env.Args[1:])
 	if err := root.ExecuteContext(ctx); err != nil {
 		stderr.endLine()
-		a.eprintln("Error: " + err.Error())
+		a.eprintln("Error: " + a.inOurName(err.Error()))
 		if advice := a.advice(err); advice != "" {
 			a.eprintln(advice)
 		}
@@ -107,6 +108,8 @@ type app struct {
 	debugTo *slog.Logger
 	// logFormat is text or json.
 	logFormat string
+	// interrupted is closed when the run is to end; nil for never.
+	interrupted <-chan struct{}
 	// caFile is what --ca-file names.
 	caFile string
 	// What a run makes once, when it is first needed.
@@ -223,7 +226,7 @@ func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.Stdout, format,
 
 // warnf writes a warning to standard error.
 func (a *app) warnf(format string, args ...any) {
-	a.eprintln(fmt.Sprintf("Warning: "+format, args...))
+	a.eprintln(a.inOurName(fmt.Sprintf("Warning: "+format, args...)))
 }
 
 // eprintln writes text to standard error. What signatures, registries and plugins
@@ -234,6 +237,11 @@ func (a *app) eprintln(text string) {
 		lines[i] = printable(lines[i])
 	}
 	fmt.Fprintln(a.Stderr, strings.Join(lines, "\n"))
+}
+
+// inOurName lets the command lines in a message begin as this program was called.
+func (a *app) inOurName(text string) string {
+	return strings.ReplaceAll(text, `"signet `, `"`+a.name+" ")
 }
 
 // debugFlag adds -d and the form of what it shows.

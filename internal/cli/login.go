@@ -63,7 +63,7 @@ func (a *app) promptCredential(f *registryFlags, fromStdin bool) (auth.Credentia
 	input := bufio.NewReader(a.Stdin)
 	credential := a.credential(f)
 	if fromStdin {
-		password, err := readAllLine(input)
+		password, err := a.await(func() (string, error) { return readAllLine(input) })
 		if err != nil {
 			return credential, fmt.Errorf("error reading password: %w", err)
 		}
@@ -78,7 +78,7 @@ func (a *app) promptCredential(f *registryFlags, fromStdin bool) (auth.Credentia
 	}
 	if credential.Username == "" {
 		a.printf("Username: ")
-		line, err := input.ReadString('\n')
+		line, err := a.await(func() (string, error) { return input.ReadString('\n') })
 		if err != nil {
 			return credential, fmt.Errorf("error reading username: %w", err)
 		}

@@ -18,7 +18,10 @@ func (a *app) confirm(question string, assumeYes bool) (bool, error) {
 		return true, nil
 	}
 	a.printf("%s [y/N] ", question)
-	line, err := bufio.NewReader(a.Stdin).ReadString('\n')
+	line, err := a.await(func() (string, error) { return bufio.NewReader(a.Stdin).ReadString('\n') })
+	if errors.Is(err, errInterrupted) {
+		return false, err
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("read the answer: %w", err)
 	}
@@ -33,6 +36,30 @@ func (a *app) confirm(question string, assumeYes bool) (bool, error) {
 	return false, nil
 }
 
+// errInterrupted says that the user ended the run at a prompt.
+var errInterrupted = errors.New("interrupted")
+
+// await reads, and gives up when the run is interrupted: a read from a terminal
+// does not end by itself then.
+func (a *app) await(read func() (string, error)) (string, error) {
+	type answer struct {
+		text string
+		err  error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		text, err := read()
+		answered <- answer{text, err}
+	}()
+	select {
+	case got := <-answered:
+		return got.text, got.err
+	case <-a.interrupted:
+		a.printf("\n")
+		return "", errInterrupted
+	}
+}
+
 // terminal is standard input if that is a terminal, else nil.
 func (a *app) terminal() *os.File {
 	if file, ok := a.Stdin.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
@@ -45,11 +72,27 @@ func (a *app) terminal() *os.File {
 func (a *app) readSecret(prompt string, input *bufio.Reader) (string, error) {
 	a.printf("%s", prompt)
 	if terminal := a.terminal(); terminal != nil {
-		secret, err := term.ReadPassword(int(terminal.Fd()))
-		a.printf("\n")
-		return string(secret), err
+		return a.readHidden(int(terminal.Fd()))
 	}
-	secret, err := readAllLine(input)
+	secret, err := a.await(func() (string, error) { return readAllLine(input) })
+	a.printf("\n")
+	return secret, err
+}
+
+// readHidden reads a line from a terminal without echo, which is on again however
+// that ends.
+func (a *app) readHidden(terminal int) (string, error) {
+	state, err := term.GetState(terminal)
+	if err != nil {
+		return "", err
+	}
+	secret, err := a.await(func() (string, error) {
+		secret, err := term.ReadPassword(terminal)
+		return string(secret), err
+	})
+	if errors.Is(err, errInterrupted) {
+		return "", errors.Join(err, term.Restore(terminal, state))
+	}
 	a.printf("\n")
 	return secret, err
 }
