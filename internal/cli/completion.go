@@ -39,7 +39,7 @@ func (a *app) completeAll(root *cobra.Command) {
 				return
 			}
 			offer := cobra.CompletionFunc(cobra.NoFileCompletions)
-			if flag.Name == "signature-directory" {
+			if flag.Name == "signature-directory" || flag.Name == "build-dir" {
 				offer = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
 			}
 			if endings, ok := flagFiles[flag.Name]; ok {
