@@ -123,7 +123,7 @@ func TestHelp(t *testing.T) {
 // purpose: what names a file offers files, and nothing else does.
 func TestCompletion(t *testing.T) {
 	root := newApp(Env{Args: []string{"signet"}, Environ: []string{"NOTATION_CONFIG=" + t.TempDir()}}).rootCommand()
-	fileWords := regexp.MustCompile(`(?i)\bfiles?\b|filepath|directory`)
+	fileWords := regexp.MustCompile(`(?i)\bfile\b|filepath|directory`)
 	leaves(root, func(cmd *cobra.Command) {
 		t.Run("CLI-01 "+strings.TrimPrefix(cmd.CommandPath(), "signet "), func(t *testing.T) {
 			if cmd.ValidArgsFunction == nil {
