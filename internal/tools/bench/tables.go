@@ -26,6 +26,34 @@ var sections = []section{
 		columns: []column{{"bare", "ns/op", "hash"}, {"sign", "ns/op", "sign"}, {"verify", "ns/op", "verify"}, {"sign", "MiB-rss", "sign MiB"}, {"verify", "MiB-rss", "verify MiB"}},
 	},
 	{
+		name: "many", title: "Verifying 1,000 artifacts of one registry", module: "test/peers", packages: []string{"."}, bench: "Many", benchtime: "1x",
+		note: "One run of `signet verify --from-file`, beside 1,000 runs of a program that verifies one artifact with notation-go v1.3.2 for its library " +
+			"(`test/peers/cmd/notation-one`), one after the other. The registry runs on the same machine. Memory is to stay under 128 MiB.",
+		ratios:  []ratio{{"notation-go / signet, time", "notation-go", "signet", "ns/op", always(10), false}},
+		columns: []column{{"signet", "ns/op", "signet"}, {"notation-go", "ns/op", "notation-go"}, {"signet", "MiB-rss", "signet MiB"}},
+	},
+	{
+		name: "one", title: "One thing, start of the program included", module: "test/peers", packages: []string{"."}, bench: "One", benchtime: "20x",
+		note:    "Signing goes through notation-example. Goals: `version` within 1.5 times, signing never slower.",
+		ratios:  []ratio{{"signet / notation-go, time", "signet", "notation-go", "ns/op", overProgram, true}},
+		columns: []column{{"signet", "ns/op", "signet"}, {"notation-go", "ns/op", "notation-go"}},
+	},
+	{
+		name: "fleet", title: "Artifacts in one run", module: "test/peers", packages: []string{"."}, bench: "Fleet", benchtime: "1x", once: true,
+		note:    "`signet verify --from-file`, 16 at a time.",
+		columns: []column{{"", "ns/op", "time"}, {"", "µs/artifact", "µs for each"}, {"", "MiB-rss", "MiB"}},
+	},
+	{
+		name: "concurrency", title: "Artifacts at a time", module: "test/peers", packages: []string{"."}, bench: "Concurrency", benchtime: "1x", once: true,
+		note:    "1,000 artifacts in one run. The registry answers at once and shares the machine: over a network, more at a time gains more.",
+		columns: []column{{"", "ns/op", "time"}, {"", "MiB-rss", "MiB"}},
+	},
+	{
+		name: "crowded", title: "Signatures per artifact in a registry", module: "test/peers", packages: []string{"."}, bench: "Crowded", benchtime: "1x", once: true,
+		note:    "100 artifacts in one run. All signatures but one are by a stranger, as their manifests' thumbprints tell, so that they are listed and not fetched.",
+		columns: []column{{"", "ns/op", "time"}, {"", "MiB-rss", "MiB"}},
+	},
+	{
 		name: "signatures", title: "Signatures per artifact", module: "test/peers", packages: []string{"."}, bench: "Signatures",
 		note:    "All but the last are by strangers whose chains are not anchored.",
 		columns: []column{{"", "ns/op", "time"}},
@@ -69,4 +97,12 @@ func overBare(of string) float64 {
 		return 1.35
 	}
 	return 1.6
+}
+
+// overProgram is how much longer than the program of notation-go signet may take.
+func overProgram(of string) float64 {
+	if strings.Contains(of, "version") {
+		return 1.5
+	}
+	return 1
 }
