@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -199,6 +200,28 @@ func TestGet(t *testing.T) {
 		}
 		if records := testplugin.Records(t, record); len(records) != 1 || len(records[0].Env) != 0 {
 			t.Errorf("%+v", records)
+		}
+	})
+	t.Run("PLG-13 how long a call may take", func(t *testing.T) {
+		for name, c := range map[string]struct {
+			opts Options
+			want time.Duration
+		}{
+			"by default":    {Options{}, time.Minute},
+			"on a terminal": {Options{Terminal: os.Stdin}, 5 * time.Minute},
+			"as said":       {Options{Terminal: os.Stdin, Timeout: time.Second}, time.Second},
+		} {
+			if got := NewManager(tempDir(t), c.opts).opts.Timeout; got != c.want {
+				t.Errorf("%s: %v", name, got)
+			}
+		}
+	})
+	t.Run("PLG-33 what it writes to stderr reaches the user as text", func(t *testing.T) {
+		var text bytes.Buffer
+		m := NewManager(tempDir(t), Options{Environ: systemEnviron(), Stderr: &text})
+		testplugin.Install(t, m.dir, "x", testplugin.Script{Any: &testplugin.Reply{Stderr: "Touch your key\n"}})
+		if _, err := m.metadata(t.Context(), "x"); err != nil || text.String() != "Touch your key\n" {
+			t.Errorf("%q, %v", text.String(), err)
 		}
 	})
 	t.Run("PLG-13 a throttled plugin is asked again", func(t *testing.T) {

@@ -110,6 +110,8 @@ type app struct {
 	logFormat string
 	// interrupted is closed when the run is to end; nil for never.
 	interrupted <-chan struct{}
+	// pluginRun is what --plugin-timeout and --plugin-env say.
+	pluginRun pluginRun
 	// caFile is what --ca-file names.
 	caFile string
 	// What a run makes once, when it is first needed.
@@ -201,6 +203,7 @@ Keys live in plugins or files, trust in policies and trust stores below
 		a.blobCommand(),
 		a.loginCommand(), a.logoutCommand(), a.doctorCommand(), a.versionCommand(),
 	)
+	a.pluginFlags(root)
 	a.completeAll(root)
 	return root
 }
@@ -316,8 +319,14 @@ func (a *app) plugins() (*plugin.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.pluginRun.check(); err != nil {
+		return nil, err
+	}
 	return plugin.NewManager(a.dirs.Plugins(), plugin.Options{
 		Environ:     a.Environ,
+		Withhold:    a.pluginRun.withheld,
+		Timeout:     a.pluginRun.timeout,
+		ListTimeout: a.pluginRun.timeout,
 		Terminal:    a.terminal(),
 		Stderr:      &limitedWriter{w: a.Stderr, left: maxPluginStderr},
 		HTTPClient:  client,
