@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -44,7 +45,7 @@ type Settings struct {
 	// references, with its port.
 	Registries map[string]RegistrySettings `json:"registries"`
 
-	// Unknown names the members that have no meaning, sorted.
+	// Unknown names the members that have no meaning, with their paths.
 	Unknown []string `json:"-"`
 }
 
@@ -110,22 +111,30 @@ func LoadSettings(dir string) (*Settings, error) {
 			return nil, &MalformedSettingsError{path, err}
 		}
 	}
-	settings.Unknown = unknownMembers(members)
+	settings.Unknown = unknownMembers("", members, reflect.TypeFor[Settings](), "auths")
+	var hosts struct {
+		Registries map[string]map[string]json.RawMessage `json:"registries"`
+	}
+	if err := json.NewDecoder(bytes.NewReader(data)).Decode(&hosts); err != nil {
+		return nil, &MalformedSettingsError{path, err}
+	}
+	for _, host := range slices.Sorted(maps.Keys(hosts.Registries)) {
+		settings.Unknown = append(settings.Unknown, unknownMembers("registries."+host+".", hosts.Registries[host], reflect.TypeFor[RegistrySettings]())...)
+	}
 	settings.SignatureFormat = strings.ToLower(settings.SignatureFormat)
 	return settings, nil
 }
 
-// unknownMembers lists the members that neither Settings nor the registry client
-// reads, whose "auths" are in the same file.
-func unknownMembers(members map[string]json.RawMessage) []string {
-	known := []string{"auths"}
-	for field := range reflect.TypeFor[Settings]().Fields() {
+// unknownMembers lists, below a path, the members that neither the type nor somebody
+// else reads: the registry client's "auths" are in the same file.
+func unknownMembers(path string, members map[string]json.RawMessage, of reflect.Type, known ...string) []string {
+	for field := range of.Fields() {
 		known = append(known, field.Tag.Get("json"))
 	}
 	var unknown []string
 	for name := range members {
 		if !slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, name) }) {
-			unknown = append(unknown, name)
+			unknown = append(unknown, path+name)
 		}
 	}
 	slices.Sort(unknown)

@@ -1,15 +1,16 @@
 package doctor
 
 import (
+	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
-
-	"crypto/tls"
 
 	"github.com/signet-project/signet/host/config"
 	"github.com/signet-project/signet/host/pki"
@@ -80,6 +81,44 @@ func (e *examination) clientCertificate(path, host string, registry config.Regis
 		e.add(Configuration, Warning, registry.CertFile, fmt.Sprintf("the client certificate for registry %s expires on %s", host, day(cert.NotAfter)), "get a new one from whoever runs the registry before that day")
 	}
 	e.secret(Configuration, registry.KeyFile, "the key of the client certificate")
+}
+
+// credentials looks at where a file lets registry credentials be kept. That it is
+// malformed has been said of our own, and is told here of Docker's.
+func (e *examination) credentials(path string) {
+	data, err := os.ReadFile(path)
+	if path == "" || err != nil {
+		return
+	}
+	var file struct {
+		Auths map[string]struct {
+			Auth          string `json:"auth"`
+			IdentityToken string `json:"identitytoken"`
+		} `json:"auths"`
+		CredsStore  string            `json:"credsStore"`
+		CredHelpers map[string]string `json:"credHelpers"`
+	}
+	if err := json.Unmarshal(data, &file); err != nil {
+		if path == e.DockerConfigFile {
+			e.add(Configuration, Broken, path, "it is not valid JSON, so that no credentials are found", "mend the file")
+		}
+		return
+	}
+	for _, host := range slices.Sorted(maps.Keys(file.Auths)) {
+		if entry := file.Auths[host]; entry.Auth != "" || entry.IdentityToken != "" {
+			e.add(Configuration, Warning, path, fmt.Sprintf("the credentials for %s are stored as plain text", host), "configure a credential helper (credsStore), take the entry out and log in again")
+		}
+	}
+	helpers := append(slices.Collect(maps.Values(file.CredHelpers)), file.CredsStore)
+	slices.Sort(helpers)
+	for _, helper := range slices.Compact(helpers) {
+		if helper == "" {
+			continue
+		}
+		if _, err := e.LookPath("docker-credential-" + helper); err != nil {
+			e.add(Configuration, Broken, path, fmt.Sprintf("it names the credential helper %s, and there is no program docker-credential-%s on PATH", helper, helper), "install the helper, or name another")
+		}
+	}
 }
 
 // files checks who may read and write what trust rests on. Access control lists

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"os/exec"
 	"slices"
 	"time"
 
@@ -62,6 +63,10 @@ type Doctor struct {
 	Dirs config.Dirs
 	// Program is the name that remedies call the program by; empty means signet.
 	Program string
+	// DockerConfigFile is where Docker keeps its settings; may be empty.
+	DockerConfigFile string
+	// LookPath finds a program on PATH; nil means [exec.LookPath].
+	LookPath func(string) (string, error)
 	// Plugins are the options with which plugins are run; Warn is not used, and
 	// RequirePins is what the settings say.
 	Plugins plugin.Options
@@ -92,7 +97,12 @@ func (d *Doctor) Examine(ctx context.Context) []Finding {
 	if e.Now == nil {
 		e.Now = time.Now
 	}
+	if e.LookPath == nil {
+		e.LookPath = exec.LookPath
+	}
 	e.settings()
+	e.credentials(config.SettingsPath(e.Dirs.Config))
+	e.credentials(e.DockerConfigFile)
 	e.files()
 	e.policies()
 	e.stores(ctx)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -70,7 +71,13 @@ func (h *home) write(name, text string) {
 // examine returns the findings that are not OK, and holds the rules for all.
 func (h *home) examine(d *Doctor) []Finding {
 	h.Helper()
-	d.Dirs = h.dirs
+	d.Dirs, d.DockerConfigFile = h.dirs, h.path("docker.json")
+	d.LookPath = func(name string) (string, error) {
+		if strings.HasSuffix(name, "absent") {
+			return "", exec.ErrNotFound
+		}
+		return name, nil
+	}
 	findings := d.Examine(h.Context())
 	for _, f := range findings {
 		if f.Subject == "" || f.Message == "" || (f.Remedy == "") != (f.Severity == OK) && f.Severity != Note {
@@ -141,15 +148,20 @@ func TestFindings(t *testing.T) {
 		severity         Severity
 		subject, message string
 	}{
-		"KEY-10 malformed settings":  {func(h *home) { h.write("config.json", "{") }, Configuration, Broken, "config.json", "malformed config.json"},
-		"KEY-10 unknown setting":     {func(h *home) { h.write("config.json", `{"auths":{},"CredsStore":"x","signatureFormt":"jws"}`) }, Configuration, Warning, "config.json", `"signatureFormt" is not known`},
-		"KEY-11 unknown format":      {func(h *home) { h.write("config.json", `{"signatureFormat":"pgp"}`) }, Configuration, Broken, "config.json", `"pgp" is not supported`},
-		"REG-03 plain HTTP":          {func(h *home) { h.write("config.json", `{"insecureRegistries":["a.example"]}`) }, Configuration, Note, "config.json", "a.example is spoken to by plain HTTP"},
-		"REG-15 missing CA file":     {func(h *home) { h.write("config.json", `{"caFile":"none.pem"}`) }, Configuration, Broken, "config.json", "caFile none.pem"},
-		"REG-15 registry's CA file":  {func(h *home) { h.write("config.json", `{"registries":{"a.example":{"caFile":"none.pem"}}}`) }, Configuration, Broken, "config.json", "a.example none.pem"},
-		"REG-15 half a certificate":  {func(h *home) { h.write("config.json", `{"registries":{"a.example":{"certFile":"none.pem"}}}`) }, Configuration, Broken, "config.json", "client certificate for registry a.example"},
-		"REG-15 expired certificate": {func(h *home) { h.client(h.root.Leaf(h, "client", protocol.KeySpecEC256, expired)) }, Configuration, Broken, "client.crt", "is valid from"},
-		"REG-15 ending certificate":  {func(h *home) { h.client(h.root.Leaf(h, "client", protocol.KeySpecEC256, ending)) }, Configuration, Warning, "client.crt", "expires on"},
+		"KEY-10 malformed settings":            {func(h *home) { h.write("config.json", "{") }, Configuration, Broken, "config.json", "malformed config.json"},
+		"KEY-10 unknown setting":               {func(h *home) { h.write("config.json", `{"auths":{},"CredsStore":"there","signatureFormt":"jws"}`) }, Configuration, Warning, "config.json", `"signatureFormt" is not known`},
+		"KEY-10 unknown setting of a registry": {func(h *home) { h.write("config.json", `{"registries":{"a.example":{"cafiles":"x"}}}`) }, Configuration, Warning, "config.json", `"registries.a.example.cafiles" is not known`},
+		"REG-11 helper that is not there":      {func(h *home) { h.write("config.json", `{"credHelpers":{"a.example":"absent"}}`) }, Configuration, Broken, "config.json", "no program docker-credential-absent on PATH"},
+		"REG-14 plain text":                    {func(h *home) { h.write("config.json", `{"auths":{"a.example":{"auth":"dTpw"},"b.example":{}}}`) }, Configuration, Warning, "config.json", "the credentials for a.example are stored as plain text"},
+		"REG-10 Docker's helper":               {func(h *home) { h.write("docker.json", `{"credsStore":"absent"}`) }, Configuration, Broken, "docker.json", "docker-credential-absent"},
+		"REG-10 Docker's malformed settings":   {func(h *home) { h.write("docker.json", `{`) }, Configuration, Broken, "docker.json", "not valid JSON"},
+		"KEY-11 unknown format":                {func(h *home) { h.write("config.json", `{"signatureFormat":"pgp"}`) }, Configuration, Broken, "config.json", `"pgp" is not supported`},
+		"REG-03 plain HTTP":                    {func(h *home) { h.write("config.json", `{"insecureRegistries":["a.example"]}`) }, Configuration, Note, "config.json", "a.example is spoken to by plain HTTP"},
+		"REG-15 missing CA file":               {func(h *home) { h.write("config.json", `{"caFile":"none.pem"}`) }, Configuration, Broken, "config.json", "caFile none.pem"},
+		"REG-15 registry's CA file":            {func(h *home) { h.write("config.json", `{"registries":{"a.example":{"caFile":"none.pem"}}}`) }, Configuration, Broken, "config.json", "a.example none.pem"},
+		"REG-15 half a certificate":            {func(h *home) { h.write("config.json", `{"registries":{"a.example":{"certFile":"none.pem"}}}`) }, Configuration, Broken, "config.json", "client certificate for registry a.example"},
+		"REG-15 expired certificate":           {func(h *home) { h.client(h.root.Leaf(h, "client", protocol.KeySpecEC256, expired)) }, Configuration, Broken, "client.crt", "is valid from"},
+		"REG-15 ending certificate":            {func(h *home) { h.client(h.root.Leaf(h, "client", protocol.KeySpecEC256, ending)) }, Configuration, Warning, "client.crt", "expires on"},
 
 		"TP-03 malformed policy":    {func(h *home) { h.write(trust.OCIPolicyFile, "{") }, Policies, Broken, trust.OCIPolicyFile, "malformed"},
 		"TP-17 policy that is none": {func(h *home) { h.write(trust.BlobPolicyFile, `{"version":"9"}`) }, Policies, Broken, trust.BlobPolicyFile, "version"},

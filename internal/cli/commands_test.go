@@ -116,7 +116,8 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"kinds": plain(scriptKinds),
 	// webserver: serves the files of the script by TLS, at $WEB; web-ca.pem.
 	"webserver": plain(scriptWebServer),
-	// tsa NAME: starts a timestamp authority; NAME-root.crt; sets TSA.
+	// tsa NAME [tls]: starts a timestamp authority; NAME-root.crt; sets TSA. By TLS it
+	// is below the authority in tls-ca.pem.
 	"tsa": plain(scriptTSA),
 	// jsonlog FILE: its lines are JSON objects, but for warnings.
 	"jsonlog": plain(scriptJSONLog),

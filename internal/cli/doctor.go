@@ -37,8 +37,9 @@ and 0 when there are warnings alone.`,
 		}
 		examiner := &doctor.Doctor{
 			Dirs: a.dirs, Program: a.name, Registries: args,
-			Plugins: plugin.Options{Environ: a.Environ, Logger: a.log()},
-			Client:  func() (*artifact.Client, error) { return a.client(registry) },
+			DockerConfigFile: artifact.DockerConfigFile(a.getenv, a.Home),
+			Plugins:          plugin.Options{Environ: a.Environ, Logger: a.log()},
+			Client:           func() (*artifact.Client, error) { return a.client(registry) },
 		}
 		view := viewFindings(examiner.Examine(cmd.Context()))
 		if output == "json" {

@@ -3,7 +3,6 @@ package cli
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,11 +16,11 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"time"
+	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"golang.org/x/crypto/ocsp"
 
+	"github.com/signet-project/signet/internal/testocsp"
 	"github.com/signet-project/signet/internal/testpki"
 	"github.com/signet-project/signet/internal/testtsa"
 	"github.com/signet-project/signet/protocol"
@@ -31,7 +30,18 @@ import (
 func scriptTSA(ts *testscript.TestScript, args []string) error {
 	tb := scriptTB{ts: ts}
 	root := testpki.Root(tb, args[0]+" root")
-	server := httptest.NewServer(testtsa.NewHandler(testtsa.Options{Signer: root.TSA(tb, args[0], protocol.KeySpecEC256)}, testtsa.Behaviour{}))
+	server := httptest.NewUnstartedServer(testtsa.NewHandler(testtsa.Options{Signer: root.TSA(tb, args[0], protocol.KeySpecEC256)}, testtsa.Behaviour{}))
+	if len(args) > 1 {
+		authority := testpki.Root(tb, "organisation")
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{serverCertificate(tb, authority)}}
+		server.StartTLS()
+		if err := os.WriteFile(ts.MkAbs("tls-ca.pem"), authority.CertPEM(), 0o600); err != nil {
+			return err
+		}
+	} else {
+		server.Start()
+	}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	ts.Defer(server.Close)
 	ts.Setenv("TSA", server.URL)
 	return os.WriteFile(ts.MkAbs(args[0]+"-root.crt"), root.CertPEM(), 0o600)
@@ -58,45 +68,28 @@ func scriptJSONLog(ts *testscript.TestScript, args []string) error {
 
 // serveOCSP is a responder that finds every certificate good.
 func serveOCSP(ts *testscript.TestScript, issuer func() *testpki.Entity) string {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.URL.Path, "/")) // RFC 6960, appendix A.1
-		if r.Method == http.MethodPost {
-			body, err = io.ReadAll(r.Body)
-		}
-		var request *ocsp.Request
-		if err == nil {
-			request, err = ocsp.ParseRequest(body)
-		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		ca := issuer()
-		answer := ocsp.Response{SerialNumber: request.SerialNumber, ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: time.Now().Add(time.Hour)}
-		der, err := ocsp.CreateResponse(ca.Cert, ca.Cert, answer, ca.Key)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/ocsp-response")
-		w.Write(der)
-	}))
+	server := httptest.NewServer(testocsp.Handler(issuer, nil))
 	ts.Defer(server.Close)
 	return server.URL
+}
+
+// serverCertificate is one for the names of the servers of scripts.
+func serverCertificate(tb testing.TB, root *testpki.Entity) tls.Certificate {
+	leaf := root.Leaf(tb, "server", protocol.KeySpecEC256, func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+		c.DNSNames, c.IPAddresses = []string{"localhost", "registry.test", "tsa.test"}, []net.IP{net.IPv4(127, 0, 0, 1)}
+	})
+	return tls.Certificate{Certificate: leaf.RawChain(), PrivateKey: leaf.Key}
 }
 
 // startTLS serves the registry by TLS at r.url, below the authority in tls-ca.pem.
 func (r *testRegistry) startTLS(ts *testscript.TestScript) (stop func(), err error) {
 	tb := scriptTB{ts: ts}
 	root := testpki.Root(tb, "organisation")
-	leaf := root.Leaf(tb, "registry", protocol.KeySpecEC256, func(c *x509.Certificate) {
-		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-		c.DNSNames, c.IPAddresses = []string{"localhost", "registry.test"}, []net.IP{net.IPv4(127, 0, 0, 1)}
-	})
 	client := root.Leaf(tb, "client", protocol.KeySpecEC256, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
 	client.WriteFiles(tb, ts.MkAbs("."), "client")
 	server := httptest.NewUnstartedServer(r)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: leaf.RawChain(), PrivateKey: leaf.Key}}, ClientCAs: x509.NewCertPool()}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{serverCertificate(tb, root)}, ClientCAs: x509.NewCertPool()}
 	server.TLS.ClientCAs.AddCert(root.Cert)
 	if r.mutual {
 		server.TLS.ClientAuth = tls.RequireAndVerifyClientCert

@@ -4,15 +4,12 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +22,7 @@ import (
 	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/artifact"
 	"github.com/signet-project/signet/internal/cli"
+	"github.com/signet-project/signet/internal/testocsp"
 	"github.com/signet-project/signet/internal/testpki"
 	"github.com/signet-project/signet/internal/testtsa"
 	"github.com/signet-project/signet/plugins/example"
@@ -164,32 +162,10 @@ func layout(t *testing.T, dir string) ocispec.Descriptor {
 // newResponder answers OCSP requests for certificates of root: those asked for at
 // the path /revoked are, all others are not.
 func newResponder(t *testing.T, root *testpki.Entity) *httptest.Server {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name, encoded, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-		body, err := base64.StdEncoding.DecodeString(encoded) // RFC 6960, appendix A.1
-		if r.Method == http.MethodPost {
-			body, err = io.ReadAll(r.Body)
-		}
-		var request *ocsp.Request
-		if err == nil {
-			request, err = ocsp.ParseRequest(body)
-		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		now := time.Now()
-		answer := ocsp.Response{SerialNumber: request.SerialNumber, ThisUpdate: now.Add(-time.Minute), NextUpdate: now.Add(time.Hour)}
+	server := httptest.NewServer(testocsp.Handler(func() *testpki.Entity { return root }, func(name string, answer *ocsp.Response) {
 		if name == "revoked" {
-			answer.Status, answer.RevokedAt, answer.RevocationReason = ocsp.Revoked, now.Add(-time.Hour), ocsp.KeyCompromise
+			answer.Status, answer.RevokedAt, answer.RevocationReason = ocsp.Revoked, time.Now().Add(-time.Hour), ocsp.KeyCompromise
 		}
-		der, err := ocsp.CreateResponse(root.Cert, root.Cert, answer, root.Key)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/ocsp-response")
-		w.Write(der)
 	}))
 	t.Cleanup(server.Close)
 	return server
