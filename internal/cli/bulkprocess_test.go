@@ -342,3 +342,64 @@ func TestStreams(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestKubernetesJob runs the pods of deploy/kubernetes/scan.yaml as processes, with
+// its policy and arguments and with files in place of its volumes.
+func TestKubernetesJob(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 40)
+	data, err := os.ReadFile(filepath.Join("..", "..", "deploy", "kubernetes", "scan.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest := string(data)
+	if _, err := trust.ParseOCIPolicy([]byte(block(manifest, "  trustpolicy.oci.json: |\n", "    "))); err != nil {
+		t.Error(err)
+	}
+	var completions int
+	if _, after, _ := strings.Cut(manifest, "\n  completions: "); true {
+		if _, err := fmt.Sscan(after, &completions); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var args []string
+	for line := range strings.Lines(block(manifest, "          args:\n", "            ")) {
+		args = append(args, strings.TrimPrefix(strings.TrimSpace(line), "- "))
+	}
+	if !slices.Contains(args, fmt.Sprintf("--shard=/%d", completions)) {
+		t.Fatalf("%d completions, and arguments %q", completions, args)
+	}
+	var lines []resultLine
+	for index := range completions {
+		number := fmt.Sprint(index)
+		pod := slices.Clone(args)
+		for i := range pod {
+			pod[i] = strings.NewReplacer("/scan/references.txt", f.listFile, "/results/", f.dir+"/", "$(JOB_COMPLETION_INDEX)", number).Replace(pod[i])
+		}
+		cmd := f.command(t.Context(), pod...)
+		cmd.Env = append(slices.Clip(cmd.Env), "JOB_COMPLETION_INDEX="+number)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if path := filepath.Join(f.dir, number+".jsonl"); wholeLines(path) > 0 {
+			lines = append(lines, results(t, path)...)
+		}
+	}
+	if err := covers(lines, f.list); err != nil || len(lines) != len(f.list) {
+		t.Errorf("%d lines for %d artifacts: %v", len(lines), len(f.list), err)
+	}
+}
+
+// block is the text behind a line of YAML that lies as deep as the indentation.
+func block(text, after, indentation string) string {
+	_, rest, _ := strings.Cut(text, after)
+	var lines strings.Builder
+	for line := range strings.Lines(rest) {
+		inside, found := strings.CutPrefix(line, indentation)
+		if !found {
+			break
+		}
+		lines.WriteString(inside)
+	}
+	return lines.String()
+}
