@@ -165,6 +165,7 @@ func (f *fair) install(edits ...func(*PluginRequest)) (*plugin.InstallResult, *O
 func (f *fair) refused(calls ...string) error {
 	f.t.Helper()
 	result, _, err := f.install(func(r *PluginRequest) {
+		r.Force = true // which is about versions alone
 		r.Verified = func(*Outcome) { f.t.Error("said to be verified") }
 	})
 	if err == nil || result != nil {

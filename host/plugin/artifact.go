@@ -83,7 +83,7 @@ type PlatformError struct {
 }
 
 func (e *PlatformError) Error() string {
-	return fmt.Sprintf("the plugin is not published for %s, only for %s", e.Platform, joinPlatforms(e.Published))
+	return fmt.Sprintf("the plugin is not published for %s, only for %s: ask its publisher for a build", e.Platform, joinPlatforms(e.Published))
 }
 
 func joinPlatforms(platforms []Platform) string {

@@ -4,6 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -61,27 +65,34 @@ func TestArtifact(t *testing.T) {
 		}
 	})
 	t.Run("as spec/plugin-distribution.md has it", func(t *testing.T) {
-		var got, want any
-		if json.Unmarshal(index, &got) != nil || json.Unmarshal([]byte(strings.NewReplacer(
-			"DIGEST", digest.FromBytes(manifests[linux]).String(), "SIZE", fmt.Sprint(len(manifests[linux])),
-		).Replace(`{
-			"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "artifactType": "application/vnd.signet.plugin.v1",
-			"manifests": [{
-				"mediaType": "application/vnd.oci.image.manifest.v1+json", "artifactType": "application/vnd.signet.plugin.v1",
-				"digest": "DIGEST", "size": SIZE, "platform": {"os": "linux", "architecture": "arm64"}
-			}],
-			"annotations": {"org.opencontainers.image.title": "acme", "org.opencontainers.image.version": "1.2.0"}
-		}`)), &want) != nil {
-			t.Fatal("not JSON")
+		examples := specExamples(t)
+		pkg := ocispec.Descriptor{Digest: somePackage.Digest, Size: 4187213}
+		entry, manifest, err := EncodeManifest(pkg, linux, Label{"acme", "1.2.0"})
+		if err != nil {
+			t.Fatal(err)
 		}
-		got.(map[string]any)["manifests"] = got.(map[string]any)["manifests"].([]any)[1:] // without darwin's
-		if a, b := fmt.Sprint(got), fmt.Sprint(want); a != b {
-			t.Errorf("got  %s\nwant %s", a, b)
+		_, index, err := EncodeIndex([]ocispec.Descriptor{entry}, Label{"acme", "1.2.0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range []struct {
+			written []byte
+			refers  ocispec.Descriptor
+		}{{index, entry}, {manifest, pkg}} {
+			example := strings.ReplaceAll(examples[i], "sha256:…", c.refers.Digest.String())
+			example = strings.Replace(example, `"size": 727`, fmt.Sprintf(`"size": %d`, c.refers.Size), 1)
+			var got, want any
+			if err := errors.Join(json.Unmarshal(c.written, &got), json.Unmarshal([]byte(example), &want)); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("written\n%s\nthe page has\n%s", c.written, example)
+			}
 		}
 	})
 	t.Run("not for this platform", func(t *testing.T) {
 		_, err := FindManifest(described(index), index, Platform{"plan9", "mips"})
-		if _, ok := errors.AsType[*PlatformError](err); !ok || err.Error() != "the plugin is not published for plan9/mips, only for darwin/arm64, linux/arm64" {
+		if _, ok := errors.AsType[*PlatformError](err); !ok || err.Error() != "the plugin is not published for plan9/mips, only for darwin/arm64, linux/arm64: ask its publisher for a build" {
 			t.Error(err)
 		}
 	})
@@ -127,6 +138,23 @@ func TestArtifact(t *testing.T) {
 			t.Error(pkg, label, err)
 		}
 	})
+}
+
+// specExamples are the JSON texts on the page about distribution.
+func specExamples(t *testing.T) []string {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join("..", "..", "spec", "plugin-distribution.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var examples []string
+	for _, match := range regexp.MustCompile("(?s)```json\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+		examples = append(examples, match[1])
+	}
+	if len(examples) != 2 || !strings.Contains(string(page), "smaller than 256 MiB (268,435,456 bytes)") || MaxPackageSize != 268435456 {
+		t.Fatalf("%d examples", len(examples))
+	}
+	return examples
 }
 
 func checkNotPlugin(t *testing.T, err error, want string) {
