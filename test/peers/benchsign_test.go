@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/plugin"
@@ -20,20 +21,23 @@ import (
 	"github.com/signet-project/signet/protocol/signer"
 )
 
-// stdioExample builds the example plugin without sessions.
-var stdioExample = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(binaries.dir, "stdio", "notation-example"+exe())
-	out, err := exec.Command("go", "build", "-o", path, "./stdioexample").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
+// stdioExample builds the example plugin without sessions and returns its path.
+func stdioExample(b *testing.B) string {
+	b.Helper()
+	path := filepath.Join(filepath.Dir(binary(b, "signet")), "stdio", "notation-example"+exe())
+	if out, err := exec.Command("go", "build", "-o", path, "./stdioexample").CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
 	}
-	return path, nil
-})
+	return path
+}
 
-// managerOf installs a plugin's executable for a manager of its own.
+// managerOf installs a plugin's executable, pinned, for a manager of its own. Its
+// clock is ahead, so that the file, which was written just now, is hashed once.
 func managerOf(b *testing.B, name, executable string, environ ...string) *plugin.Manager {
 	b.Helper()
-	m := plugin.NewManager(b.TempDir(), plugin.Options{Environ: append(environ, "SYSTEMROOT="+os.Getenv("SYSTEMROOT"))})
+	m := plugin.NewManager(b.TempDir(), plugin.Options{
+		Environ: append(environ, "SYSTEMROOT="+os.Getenv("SYSTEMROOT")), Now: func() time.Time { return time.Now().Add(time.Hour) },
+	})
 	path := filepath.Join(m.Dir(), name, plugin.BinaryName(name))
 	if err := os.Mkdir(filepath.Dir(path), 0o755); err != nil {
 		b.Fatal(err)
@@ -59,11 +63,7 @@ func BenchmarkSign1000(b *testing.B) {
 	key, chain := testpki.Root(b, "root").Intermediate(b, "intermediate").Leaf(b, "leaf", protocol.KeySpecEC256).WriteFiles(b, b.TempDir(), "leaf")
 	config := map[string]string{signer.ConfigCertificateChain: chain}
 	withSessions := managerOf(b, "example", binary(b, "notation-example"))
-	path, err := stdioExample()
-	if err != nil {
-		b.Fatal(err)
-	}
-	stdioOnly := managerOf(b, "example", path)
+	stdioOnly := managerOf(b, "example", stdioExample(b))
 	for _, by := range []struct {
 		name    string
 		manager *plugin.Manager

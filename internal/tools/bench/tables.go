@@ -68,6 +68,20 @@ var sections = []section{
 		columns: []column{{"", "ns/op", "time"}, {"", "MiB-rss", "MiB"}},
 	},
 	{
+		name: "sign", title: "1,000 signatures through a plugin", module: "test/peers", packages: []string{"."}, bench: "Sign1000", benchtime: "1x",
+		note: "P-256, notation-example. session is 8 at a time, its opening and closing included; stdio is the same plugin built without sessions, one at a time.",
+		ratios: []ratio{
+			{"stdio / session", "stdio", "session", "ns/op", always(8), false},
+			{"stdio / session, one at a time", "stdio", "session-one", "ns/op", nil, false},
+		},
+		columns: []column{{"session", "ns/op", "session"}, {"session-one", "ns/op", "session, one at a time"}, {"stdio", "ns/op", "stdio"}},
+	},
+	{
+		name: "token", title: "A signature by a SoftHSM token", module: "test/peers", packages: []string{"."}, bench: "Token", benchtime: "1000x",
+		note:    "P-256. By a session with notation-pkcs11, and by the same code in one process: the difference is to be 0.5 ms at most.",
+		columns: []column{{"session", "ns/op", "session"}, {"in-process", "ns/op", "in process"}},
+	},
+	{
 		name: "signatures", title: "Signatures per artifact", module: "test/peers", packages: []string{"."}, bench: "Signatures",
 		note:    "All but the last are by strangers whose chains are not anchored.",
 		columns: []column{{"", "ns/op", "time"}},
