@@ -137,6 +137,10 @@ func table(rows []row, covering map[string]map[string]bool) string {
 		}
 		fmt.Fprintf(&out, "|%s|%s|%s|\n", r.id, r.level, strings.Join(tests, "<br>"))
 	}
+	if len(missing) == 0 {
+		fmt.Fprintf(&out, "\nAll %d rows are covered.\n", len(rows))
+		return out.String()
+	}
 	fmt.Fprintf(&out, "\n## Not yet covered\n\n%d of %d rows are covered. Missing: %s\n", covered, len(rows), strings.Join(missing, ", "))
 	return out.String()
 }
