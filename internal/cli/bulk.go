@@ -124,7 +124,7 @@ func (a *app) runBulk(ctx context.Context, f *bulkFlags, job *bulkJob) error {
 	}
 	a.warnTags(job)
 	var err error
-	r := &bulkReport{app: a, job: job, total: len(job.references), waiting: map[int]*bulkView{}}
+	r := &bulkReport{app: a, job: job, total: len(job.references), waiting: map[int]bulkText{}}
 	run := &host.Batch{References: job.references, Open: job.opener.place, Recursive: f.recursive, Workers: f.workers}
 	if f.resume != "" {
 		if r.journal, run.Settled, err = a.openJournal(f.resume, job.basis); err != nil {
@@ -188,11 +188,17 @@ type bulkReport struct {
 	total    int
 	// done and the rest count artifacts.
 	done, settled, skipped int
-	failures               []*bulkView
+	failures               []bulkFailure
 	// waiting are texts whose turn has not come, by number; next is the number whose
 	// turn it is.
-	waiting map[int]*bulkView
+	waiting map[int]bulkText
 	next    int
+}
+
+// bulkFailure is what the summary says of an artifact that failed.
+type bulkFailure struct {
+	number int
+	lines  []string
 }
 
 // add takes one result.
@@ -212,7 +218,7 @@ func (r *bulkReport) add(result *host.BatchResult) error {
 	}
 	switch view.line.Result {
 	case "failed":
-		r.failures = append(r.failures, view)
+		r.failures = append(r.failures, view.failure())
 	case "skipped":
 		r.skipped++
 	}
@@ -245,25 +251,25 @@ func (r *bulkReport) inOrder(view *bulkView) error {
 	if r.job.output == "jsonl" {
 		return nil
 	}
-	r.waiting[view.number] = view
+	r.waiting[view.number] = view.text
 	for {
-		view := r.waiting[r.next]
-		if view == nil {
+		text, ready := r.waiting[r.next]
+		if !ready {
 			return nil
 		}
 		delete(r.waiting, r.next)
 		r.next++
-		if err := r.print(view); err != nil {
+		if err := r.print(text); err != nil {
 			return err
 		}
 	}
 }
 
-func (r *bulkReport) print(view *bulkView) error {
-	for _, warning := range view.warnings {
+func (r *bulkReport) print(text bulkText) error {
+	for _, warning := range text.warnings {
 		r.app.warnf("%s", warning)
 	}
-	_, err := io.WriteString(r.app.Stdout, view.stdout)
+	_, err := io.WriteString(r.app.Stdout, text.stdout)
 	return err
 }
 
@@ -309,13 +315,10 @@ func (r *bulkReport) summarize() {
 		}
 	}
 	r.app.printf("%s\n", text)
-	slices.SortFunc(r.failures, func(a, b *bulkView) int { return cmp.Compare(a.number, b.number) })
-	for _, view := range r.failures {
-		r.app.printf("  %s: %s\n", printable(view.line.Reference), printable(view.line.Error))
-		for _, signature := range view.line.Signatures {
-			if signature.Error != "" {
-				r.app.printf("    signature %s: %s\n", signature.Digest, printable(signature.Error))
-			}
+	slices.SortFunc(r.failures, func(a, b bulkFailure) int { return cmp.Compare(a.number, b.number) })
+	for _, failure := range r.failures {
+		for _, line := range failure.lines {
+			r.app.printf("  %s\n", line)
 		}
 	}
 }

@@ -221,7 +221,7 @@ func TestInterrupted(t *testing.T) {
 	// Beyond the 40th request the registry does not answer.
 	var mu sync.Mutex
 	requests, release := 0, make(chan struct{})
-	f.registry.before = func(q *http.Request) {
+	f.registry.beforeEach(func(q *http.Request) {
 		mu.Lock()
 		requests++
 		late := requests > 40
@@ -232,7 +232,7 @@ func TestInterrupted(t *testing.T) {
 			case <-q.Context().Done():
 			}
 		}
-	}
+	})
 	file := filepath.Join(f.dir, "results.jsonl")
 	cmd := f.command(t.Context(), "verify", "--from-file", f.listFile, "--resume", file, "--concurrency", "4")
 	var out, errs bytes.Buffer
@@ -299,14 +299,14 @@ func TestStreams(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 6)
 	held, release := f.list[0][strings.Index(f.list[0], "@")+1:], make(chan struct{})
-	f.registry.before = func(q *http.Request) {
+	f.registry.beforeEach(func(q *http.Request) {
 		if q.Method == http.MethodHead && strings.HasSuffix(q.URL.Path, held) {
 			select {
 			case <-release:
 			case <-q.Context().Done():
 			}
 		}
-	}
+	})
 	cmd := f.command(t.Context(), "verify", "--from-file", f.listFile, "--output", "jsonl")
 	output, err := cmd.StdoutPipe()
 	if err != nil {

@@ -37,11 +37,31 @@ type lineSignatureView struct {
 
 // bulkView is a result as it is shown.
 type bulkView struct {
-	number   int
-	line     resultLine
+	number int
+	line   resultLine
+	text   bulkText
+}
+
+// bulkText is what is printed about a result when its turn has come.
+type bulkText struct {
 	stdout   string
 	warnings []string
 }
+
+// failure is what the summary says of a result that failed.
+func (v *bulkView) failure() bulkFailure {
+	lines := []string{oneLine(v.line.Reference + ": " + v.line.Error)}
+	for _, signature := range v.line.Signatures {
+		if signature.Error != "" {
+			lines = append(lines, oneLine("  signature "+signature.Digest+": "+signature.Error))
+		}
+	}
+	return bulkFailure{v.number, lines}
+}
+
+// oneLine makes a text that may have several lines, and come from anywhere, one of
+// the summary's lines.
+func oneLine(text string) string { return printable(strings.ReplaceAll(text, "\n", " ")) }
 
 // newBulkView has what all results have in common.
 func newBulkView(result *host.BatchResult) *bulkView {
@@ -80,23 +100,23 @@ func (a *app) viewVerified(result *host.BatchResult, verbose bool) *bulkView {
 	}
 	for _, signature := range outcome.Verified {
 		for _, warning := range signature.Warnings() {
-			view.warnings = append(view.warnings, fmt.Sprintf("%s: %s was set to %q and failed with error: %v", outcome.Reference, warning.Check, warning.Action, warning.Err))
+			view.text.warnings = append(view.text.warnings, fmt.Sprintf("%s: %s was set to %q and failed with error: %v", outcome.Reference, warning.Check, warning.Action, warning.Err))
 		}
 	}
 	switch {
 	case result.Err != nil:
 	case outcome.Skipped:
 		view.line.Result = "skipped"
-		view.stdout = fmt.Sprintf("Trust policy is configured to skip signature verification for %s\n", outcome.Reference)
+		view.text.stdout = fmt.Sprintf("Trust policy is configured to skip signature verification for %s\n", outcome.Reference)
 	default:
 		view.line.Result = "verified"
-		view.stdout = fmt.Sprintf("Successfully verified signature for %s\n", outcome.Reference)
+		view.text.stdout = fmt.Sprintf("Successfully verified signature for %s\n", outcome.Reference)
 	}
 	if verbose {
 		view.line.Outcome = viewOutcome(outcome, result.Err)
 		var tree strings.Builder
 		view.line.Outcome.tree().print(&tree)
-		view.stdout = tree.String() + view.stdout
+		view.text.stdout = tree.String() + view.text.stdout
 	}
 	return view
 }

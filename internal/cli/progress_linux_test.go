@@ -63,14 +63,14 @@ func watchProgress(t *testing.T, stdout, bar bool, args, env []string) {
 	f := newFleet(t, 12)
 	missing := f.registry.name() + ":missing"
 	last, release := f.list[11][strings.Index(f.list[11], "@")+1:], make(chan struct{})
-	f.registry.before = func(q *http.Request) {
+	f.registry.beforeEach(func(q *http.Request) {
 		if strings.HasSuffix(q.URL.Path, last) {
 			select {
 			case <-release:
 			case <-q.Context().Done():
 			}
 		}
-	}
+	})
 	output, err := os.Create(filepath.Join(f.dir, "output"))
 	if err != nil {
 		t.Fatal(err)

@@ -35,14 +35,12 @@ type testRegistry struct {
 	// storage is where blobs are redirected to; empty for nowhere.
 	storage string
 	url     string
-	// before is called with each request, by several goroutines at once; nil for
-	// nothing.
-	before func(*http.Request)
 
 	mu       sync.Mutex
 	contents map[string]content
 	tags     map[string]string
 	requests []string
+	before   func(*http.Request) // see beforeEach
 }
 
 // registryKey is the key of a script's registry.
@@ -98,6 +96,13 @@ func (r *testRegistry) addArtifact(tag, text string) string {
 	return r.tags[tag]
 }
 
+// beforeEach has do called with each request, by several goroutines at once.
+func (r *testRegistry) beforeEach(do func(*http.Request)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.before = do
+}
+
 // answered counts the requests since the last script looked.
 func (r *testRegistry) answered() int {
 	r.mu.Lock()
@@ -123,8 +128,11 @@ func scriptRequests(ts *testscript.TestScript, _ []string) error {
 }
 
 func (r *testRegistry) ServeHTTP(w http.ResponseWriter, q *http.Request) {
-	if r.before != nil {
-		r.before(q)
+	r.mu.Lock()
+	before := r.before
+	r.mu.Unlock()
+	if before != nil {
+		before(q)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -132,7 +132,7 @@ func (a *app) signMany(ctx context.Context, f *signFlags, signer *host.Signer, r
 			if signed := result.Signed; signed != nil {
 				view.line.Result, view.line.Signature = "signed", signed.Manifest.Digest.String()
 				view.line.Artifact = plainDescriptor(signed.Artifact)
-				view.stdout = signedText(result.Place.Name, signed)
+				view.text.stdout = signedText(result.Place.Name, signed)
 			}
 			return view
 		},

@@ -30,6 +30,10 @@ func (a *app) timestamper(f *signerFlags) (host.Timestamper, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Many signatures may be made at once; they share the checker.
+	if _, err := a.revocationChecker(); err != nil {
+		return nil, err
+	}
 	return &timestamp.Authority{
 		URL:        f.timestampURL,
 		Roots:      []*x509.Certificate{root},
