@@ -219,7 +219,8 @@ func asn1(c *call, members map[string]any) {
 // salted signs with the longest salt there can be.
 func salted(c *call, members map[string]any) {
 	resign(c, members, func(key *rsa.PrivateKey, suite protocol.Suite, digest []byte) ([]byte, error) {
-		return rsa.SignPSS(rand.Reader, key, suite.CryptoHash, digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto})
+		longest := key.Size() - 2 - suite.CryptoHash.Size() // written out, for in FIPS 140-3 mode Go means another by "auto"
+		return rsa.SignPSS(rand.Reader, key, suite.CryptoHash, digest, &rsa.PSSOptions{SaltLength: longest})
 	})
 }
 
