@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	"oras.land/oras-go/v2/registry"
@@ -11,8 +12,10 @@ import (
 
 var (
 	// repositoryPattern is the repository half of a trust policy scope, too (TP-14).
-	repositoryPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:[._]|__|-*)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-*)[a-z0-9]+)*)*$`)
-	tagPattern        = regexp.MustCompile(`^[\w][\w.-]{0,127}$`)
+	repositoryPattern = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[a-z0-9]+(?:(?:[._]|__|-*)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-*)[a-z0-9]+)*)*$`)
+	})
+	tagPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\w][\w.-]{0,127}$`) })
 )
 
 // Reference names an artifact in a registry: <registry>/<repository>:<tag> or
@@ -61,7 +64,7 @@ func ParseReference(text string) (Reference, error) {
 	path, digestText, hasDigest := strings.Cut(path, "@")
 	path, tag, hasTag := strings.Cut(path, ":")
 	ref.Repository = path
-	if !repositoryPattern.MatchString(path) {
+	if !repositoryPattern().MatchString(path) {
 		return fail("invalid repository %q", path)
 	}
 	switch {
@@ -71,7 +74,7 @@ func ParseReference(text string) (Reference, error) {
 		}
 		ref.Reference = digestText
 	case hasTag:
-		if !tagPattern.MatchString(tag) {
+		if !tagPattern().MatchString(tag) {
 			return fail("invalid tag %q", tag)
 		}
 		ref.Reference = tag
@@ -148,7 +151,7 @@ func ParseLayoutReference(text string) (LayoutReference, error) {
 	if path == "" {
 		return fail(missingPath)
 	}
-	if !tagPattern.MatchString(tag) {
+	if !tagPattern().MatchString(tag) {
 		return fail("invalid tag %q", tag)
 	}
 	return LayoutReference{Path: path, Reference: tag}, nil
@@ -162,7 +165,7 @@ func (r LayoutReference) String() string { return joinReference(r.Path, r.Refere
 
 // checkTagOrDigest refuses what is neither, before it becomes part of a URL.
 func checkTagOrDigest(reference string) error {
-	if tagPattern.MatchString(reference) {
+	if tagPattern().MatchString(reference) {
 		return nil
 	}
 	if IsDigest(reference) {

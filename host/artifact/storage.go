@@ -248,7 +248,7 @@ func checkContent(target ocispec.Descriptor, limit int64) error {
 
 // checkTag refuses what cannot be a tag.
 func checkTag(tag string) error {
-	if !tagPattern.MatchString(tag) {
+	if !tagPattern().MatchString(tag) {
 		return fmt.Errorf("%q is not a tag", oneLine(tag))
 	}
 	return nil

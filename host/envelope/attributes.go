@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/signet-project/signet/protocol"
@@ -228,7 +229,7 @@ func (h *header) fillExtended(e *Envelope) error {
 		case attrPlugin:
 			e.VerificationPlugin, err = pluginAttribute(attribute)
 		case attrPluginMinVersion:
-			if e.VerificationPluginMinVersion, err = pluginAttribute(attribute); err == nil && !semver.MatchString(e.VerificationPluginMinVersion) {
+			if e.VerificationPluginMinVersion, err = pluginAttribute(attribute); err == nil && !semver().MatchString(e.VerificationPluginMinVersion) {
 				err = invalid("%v from extended attribute is not a valid SemVer", attribute.Key)
 			}
 		default:
@@ -260,4 +261,6 @@ func pluginAttribute(a Attribute) (string, error) {
 }
 
 // semver is the regular expression of semver.org for version 2.0.0.
-var semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
+var semver = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
+})

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/opencontainers/go-digest"
@@ -26,11 +27,11 @@ const (
 // share: "linux" and "amd64".
 type Platform struct{ OS, Architecture string }
 
-var platformPattern = regexp.MustCompile(`^([a-z0-9]+)/([a-z0-9]+)$`)
+var platformPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([a-z0-9]+)/([a-z0-9]+)$`) })
 
 // ParsePlatform reads a platform in the form "linux/amd64".
 func ParsePlatform(text string) (Platform, error) {
-	match := platformPattern.FindStringSubmatch(text)
+	match := platformPattern().FindStringSubmatch(text)
 	if match == nil {
 		return Platform{}, fmt.Errorf("%q is not a platform: write it like linux/amd64", text)
 	}
@@ -118,7 +119,7 @@ func FindManifest(target ocispec.Descriptor, data []byte, platform Platform) (oc
 			continue
 		}
 		p := Platform{entry.Platform.OS, entry.Platform.Architecture}
-		if len(published) < maxListedPlatforms && platformPattern.MatchString(p.String()) {
+		if len(published) < maxListedPlatforms && platformPattern().MatchString(p.String()) {
 			published = append(published, p)
 		}
 		if p == platform {

@@ -3,15 +3,18 @@ package plugin
 import (
 	"fmt"
 	"regexp"
+	"sync"
 
 	"golang.org/x/mod/semver"
 )
 
 // semVer is the expression that semver.org suggests for SemVer 2 versions.
-var semVer = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
+var semVer = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
+})
 
 // ValidVersion tells whether version is a SemVer 2 version, without a leading v.
-func ValidVersion(version string) bool { return semVer.MatchString(version) }
+func ValidVersion(version string) bool { return semVer().MatchString(version) }
 
 // CompareVersions compares two versions by SemVer 2 precedence: negative when a
 // comes before b, zero when neither comes first. The error is a [*VersionError].

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // anyScope is the registry scope that applies to every artifact.
@@ -11,8 +12,12 @@ const anyScope = "*"
 
 // The grammar of registry scopes (TP-14).
 var (
-	domainPattern     = regexp.MustCompile(`^(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))+)?(?::[0-9]+)?$`)
-	repositoryPattern = regexp.MustCompile(`^[a-z0-9]+(?:(?:(?:[._]|__|[-]*)[a-z0-9]+)+)?(?:(?:/[a-z0-9]+(?:(?:(?:[._]|__|[-]*)[a-z0-9]+)+)?)+)?$`)
+	domainPattern = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))+)?(?::[0-9]+)?$`)
+	})
+	repositoryPattern = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^[a-z0-9]+(?:(?:(?:[._]|__|[-]*)[a-z0-9]+)+)?(?:(?:/[a-z0-9]+(?:(?:(?:[._]|__|[-]*)[a-z0-9]+)+)?)+)?$`)
+	})
 )
 
 // ScopeError says that a registry scope, or the repository that is looked up
@@ -32,7 +37,7 @@ func (e *ScopeError) Error() string {
 // registryScopes and the --scope of a layout have. The error is a *ScopeError.
 func CheckScope(scope string) error {
 	domain, repository, found := strings.Cut(scope, "/")
-	if !found || !domainPattern.MatchString(domain) || !repositoryPattern.MatchString(repository) {
+	if !found || !domainPattern().MatchString(domain) || !repositoryPattern().MatchString(repository) {
 		return &ScopeError{scope}
 	}
 	return nil

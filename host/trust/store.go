@@ -52,11 +52,11 @@ type Store interface {
 	Certificates(ctx context.Context, ref StoreRef) ([]*x509.Certificate, error)
 }
 
-var namePattern = regexp.MustCompile(`^[a-zA-Z0-9_.-]+$`)
+var namePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9_.-]+$`) })
 
 // ValidName tells whether a name of a store may become part of a path (TS-02).
 func ValidName(name string) bool {
-	return namePattern.MatchString(name) && name != "." && name != ".."
+	return namePattern().MatchString(name) && name != "." && name != ".."
 }
 
 // StoreError says that a trust store is missing or empty, which the user can

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -28,11 +29,13 @@ var custodyHTML string
 
 // custodyTemplate is the page of inspect --output html. Everything on it comes from
 // others: html/template escapes it, and show makes it visible.
-var custodyTemplate = template.Must(template.New("custody").Funcs(template.FuncMap{
-	"show": visible,
-	"when": func(t any) string { return utc(t).Format("2006-01-02 15:04:05 UTC") },
-	"add":  func(a, b int) int { return a + b },
-}).Parse(custodyHTML))
+var custodyTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("custody").Funcs(template.FuncMap{
+		"show": visible,
+		"when": func(t any) string { return utc(t).Format("2006-01-02 15:04:05 UTC") },
+		"add":  func(a, b int) int { return a + b },
+	}).Parse(custodyHTML))
+})
 
 func utc(t any) time.Time {
 	if p, ok := t.(*time.Time); ok {
@@ -181,7 +184,7 @@ func (a *app) custody(ctx context.Context, found *signatures, shown []*signature
 		page.Signatures = append(page.Signatures, page.signature(view))
 	}
 	var out bytes.Buffer
-	if err := custodyTemplate.Execute(&out, page); err != nil {
+	if err := custodyTemplate().Execute(&out, page); err != nil {
 		return err
 	}
 	_, err := out.WriteTo(a.Stdout)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -151,7 +152,7 @@ func (f *publishFlags) builds() ([]*plugin.Build, error) {
 	return builds, nil
 }
 
-var buildDirPattern = regexp.MustCompile(`^([a-z0-9]+)[_-]([a-z0-9]+)$`)
+var buildDirPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([a-z0-9]+)[_-]([a-z0-9]+)$`) })
 
 // buildsIn opens the builds in the directories of dir.
 func buildsIn(dir string) ([]*plugin.Build, error) {
@@ -161,7 +162,7 @@ func buildsIn(dir string) ([]*plugin.Build, error) {
 	}
 	var builds []*plugin.Build
 	for _, entry := range entries {
-		match := buildDirPattern.FindStringSubmatch(entry.Name())
+		match := buildDirPattern().FindStringSubmatch(entry.Name())
 		if match == nil || !entry.IsDir() {
 			continue
 		}
