@@ -42,6 +42,9 @@ func (a *app) bulkFlags(cmd *cobra.Command, verb string, workers int) *bulkFlags
 	flags.BoolVar(&f.recursive, "recursive", false, verb+" an index and every manifest below it")
 	flags.IntVar(&f.workers, "concurrency", workers, fmt.Sprintf("how many artifacts to %s at a time, at most %d", verb, maxWorkers))
 	flags.StringVar(&f.shard, "shard", "", verb+" one part of the list only: {i}/{n} is part i of n, counted from 0; /{n} takes i from $"+batch.JobIndexVariable)
+	for _, flag := range []string{"concurrency", "shard"} {
+		a.complete(cmd, flag, func() []string { return nil })
+	}
 	flags.StringVar(&f.resume, "resume", "", "append a JSON line for each artifact to this file, and leave out what it already has a final result for")
 	return f
 }

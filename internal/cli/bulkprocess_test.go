@@ -273,6 +273,23 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestConnections counts the connections of a run over many artifacts.
+func TestConnections(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 100)
+	before, requests := f.registry.connections.Load(), f.registry.answered()
+	if out, status := f.run(t, "verify", "--from-file", f.listFile, "--concurrency", "16"); status != 0 {
+		t.Fatal(out)
+	}
+	// A connection may be opened while another one comes free.
+	if opened := f.registry.connections.Load() - before; opened > 2*16 {
+		t.Errorf("%d connections for %d requests, 16 at a time", opened, f.registry.answered()-requests)
+	}
+	if sent := f.registry.answered() - requests; sent != 4*100 {
+		t.Errorf("%d requests for 100 artifacts", sent)
+	}
+}
+
 // TestStandardOutputIsResults has both ways to write results meet in one file.
 func TestStandardOutputIsResults(t *testing.T) {
 	t.Parallel()

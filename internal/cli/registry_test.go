@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -41,6 +43,8 @@ type testRegistry struct {
 	tags     map[string]string
 	requests []string
 	before   func(*http.Request) // see beforeEach
+
+	connections atomic.Int32 // opened so far
 }
 
 // registryKey is the key of a script's registry.
@@ -79,7 +83,13 @@ func scriptRegistry(ts *testscript.TestScript, args []string) error {
 
 // start serves the registry at r.url until the function returned is called.
 func (r *testRegistry) start() (stop func()) {
-	server := httptest.NewServer(r)
+	server := httptest.NewUnstartedServer(r)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			r.connections.Add(1)
+		}
+	}
+	server.Start()
 	r.url = server.URL
 	return server.Close
 }
