@@ -19,6 +19,7 @@ import (
 	"github.com/signet-project/signet/host/batch"
 	"github.com/signet-project/signet/host/revocation"
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/stdio"
 )
 
 const (
@@ -94,7 +95,8 @@ type BatchResult struct {
 // VerifyBatch verifies the artifacts of a batch as request says for each place.
 // report gets the results as they come, one call at a time; its error ends the run
 // and is returned. When ctx is done, VerifyBatch ends early with its error; the
-// artifacts then under way are not reported, unless their verdict is final.
+// artifacts then under way are not reported, unless their verdict is final. It also
+// ends, with that error, when a plugin was interrupted at the terminal.
 func (v *Verifier) VerifyBatch(ctx context.Context, b *Batch, request func(*Place) ArtifactRequest, report func(*BatchResult) error) error {
 	return b.run(ctx, report, func(ctx context.Context, place *Place, result *BatchResult) {
 		result.Outcome, result.Err = v.VerifyArtifact(ctx, place.Repository, request(place))
@@ -217,8 +219,20 @@ func (b *Batch) run(ctx context.Context, report func(*BatchResult) error, do fun
 		if ctx.Err() != nil && result.Err != nil && !result.Final {
 			return nil // interrupted
 		}
+		if result.interrupted() {
+			return result.Err
+		}
 		return report(result)
 	})
+}
+
+// interrupted tells whether Ctrl-C ended the artifact's turn: a plugin that had the
+// terminal got it in the program's place.
+func (r *BatchResult) interrupted() bool {
+	if r.Err != nil && r.Outcome != nil && slices.ContainsFunc(r.Outcome.Signatures, func(s *SignatureOutcome) bool { return errors.Is(s.Err, stdio.ErrInterrupted) }) {
+		return true
+	}
+	return errors.Is(r.Err, stdio.ErrInterrupted)
 }
 
 // items numbers the artifacts of the batch.

@@ -25,6 +25,7 @@ import (
 	"github.com/signet-project/signet/host/trust"
 	"github.com/signet-project/signet/internal/testpki"
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/stdio"
 )
 
 // forest is a repository of indexes and unsigned manifests.
@@ -285,6 +286,32 @@ func TestSignBatchKey(t *testing.T) {
 			t.Errorf("%v, %d pushed, %d at a time", err, len(f.pushed), key.most.Load())
 		}
 	})
+}
+
+// interruptible is a key behind a plugin that Ctrl-C ends at its third signature.
+type interruptible struct {
+	Key
+	calls atomic.Int32
+}
+
+func (k *interruptible) Seal(ctx context.Context, request SealRequest) (*Sealed, error) {
+	if k.calls.Add(1) == 3 {
+		return nil, &PluginSignError{Plugin: "p", Err: stdio.ErrInterrupted}
+	}
+	return k.Key.Seal(ctx, request)
+}
+
+func TestSignBatchInterrupted(t *testing.T) {
+	t.Parallel()
+	var references []string
+	for i := range 21 {
+		references = append(references, "app@"+describe(fmt.Sprint(i)).Digest.String())
+	}
+	f, key := &forest{}, &interruptible{Key: testSigner(t).Key}
+	err := (&Signer{Key: key}).SignBatch(t.Context(), &Batch{References: references, Open: f.open, Workers: 1}, func(*BatchResult) error { return nil })
+	if !errors.Is(err, stdio.ErrInterrupted) || !is[*PluginSignError](err) || len(f.pushed) > 4 {
+		t.Errorf("%v, %d pushed", err, len(f.pushed))
+	}
 }
 
 func TestVerifyBatch(t *testing.T) {
