@@ -41,12 +41,18 @@ could replace it.`,
 	return cmd
 }
 
-func (a *app) verifyPlugins(ctx context.Context, output string, names []string) error {
+// comparePlugins compares plugins, or all of them, with their pins.
+func (a *app) comparePlugins(ctx context.Context, names []string) (*plugin.Manager, []plugin.PinReport, error) {
 	manager, err := a.plugins()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	reports, err := manager.Verify(ctx, names...)
+	return manager, reports, err
+}
+
+func (a *app) verifyPlugins(ctx context.Context, output string, names []string) error {
+	manager, reports, err := a.comparePlugins(ctx, names)
 	if err != nil {
 		return err
 	}
@@ -195,11 +201,7 @@ is asked. No plugin is run.`,
 
 // pinPlugins pins what was looked at, and nothing that changes after that.
 func (a *app) pinPlugins(ctx context.Context, names []string, digest string, yes bool) error {
-	manager, err := a.plugins()
-	if err != nil {
-		return err
-	}
-	reports, err := manager.Verify(ctx, names...)
+	manager, reports, err := a.comparePlugins(ctx, names)
 	if err != nil {
 		return err
 	}
