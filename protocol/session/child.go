@@ -112,19 +112,23 @@ func (c *child) start() (err error) {
 		}
 		return err
 	}
+	config, certificate, err := hostTLS()
+	if err != nil {
+		return err
+	}
 	c.run = newRunner(c.program, c.transport)
 	c.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  handshake,
 		Plugins:          plugins(nil),
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		AutoMTLS:         true,
+		TLSConfig:        config,
 		SkipHostEnv:      true,
 		StartTimeout:     2 * timeout, // ours is the one that counts
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: socketParent()},
 		Logger:           logTo(c.transport.Logger),
 		GRPCDialOptions:  []grpc.DialOption{grpc.WithNoProxy()},
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, sockets string) (goplugin_runner.Runner, error) {
-			c.run.prepare(cmd.Env, sockets)
+			c.run.prepare(append(cmd.Env, clientCertificate+"="+certificate), sockets)
 			return c.run, nil
 		},
 	})

@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -78,7 +79,7 @@ func serve(ctx context.Context, t protocol.Transport, stdin io.Reader, stdout io
 	if getenv(handshake.MagicCookieKey) != handshake.MagicCookieValue {
 		return protocol.Errorf(protocol.CodeValidation, "%q is an argument for hosts: a session cannot be started by hand", Argument)
 	}
-	id, err := newIdentity(getenv(clientCertificate))
+	config, certificate, err := pluginTLS(getenv(clientCertificate))
 	if err != nil {
 		return err
 	}
@@ -98,14 +99,14 @@ func serve(ctx context.Context, t protocol.Transport, stdin io.Reader, stdout io
 	go goplugin.Serve(&goplugin.ServeConfig{
 		HandshakeConfig: handshake,
 		Plugins:         plugins(a),
-		TLSProvider:     id.config,
+		TLSProvider:     func() (*tls.Config, error) { return config, nil },
 		Logger:          hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: &problems, DisableTime: true}),
 		GRPCServer:      newServer,
 		Test:            &goplugin.ServeTestConfig{Context: ctx, ReattachConfigCh: address, CloseCh: closed},
 	})
 	select {
 	case at := <-address:
-		_, err = fmt.Fprintf(stdout, handshakeFormat, at.Addr.Network(), at.Addr, base64.RawStdEncoding.EncodeToString(id.certificate))
+		_, err = fmt.Fprintf(stdout, handshakeFormat, at.Addr.Network(), at.Addr, base64.RawStdEncoding.EncodeToString(certificate))
 		if err != nil {
 			cancel()
 		}

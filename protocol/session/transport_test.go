@@ -2,6 +2,10 @@ package session_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -105,6 +109,28 @@ func TestSession(t *testing.T) {
 				t.Errorf("the plugin got %q", entry)
 			}
 		}
+	})
+	t.Run("the host's certificate is one that every TLS library takes", func(t *testing.T) {
+		p := install(t, testplugin.Script{})
+		if err := p.metadata(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range testplugin.Records(t, p.file("record"))[0].Env {
+			text, ok := strings.CutPrefix(entry, "PLUGIN_CLIENT_CERT=")
+			if !ok {
+				continue
+			}
+			block, _ := pem.Decode([]byte(text))
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if key, ok := cert.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
+				t.Errorf("a key of type %T, not P-256", cert.PublicKey)
+			}
+			return
+		}
+		t.Error("there is none")
 	})
 	t.Run("what go-plugin logs", func(t *testing.T) {
 		for level, wanted := range map[slog.Level]bool{slog.LevelDebug: true, slog.LevelInfo: false} {
