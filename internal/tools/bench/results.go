@@ -57,13 +57,14 @@ func parse(output []byte) (all results, machine string) {
 	return all, machine
 }
 
-// median returns the middle value of a metric, false when there is none.
-func (r results) median(k key, by, unit string) (float64, bool) {
-	values := slices.Sorted(slices.Values(r[k][by][unit]))
+// least returns the smallest value that a metric took, false when there is none:
+// what others do on the machine can only add to it.
+func (r results) least(k key, by, unit string) (float64, bool) {
+	values := r[k][by][unit]
 	if len(values) == 0 {
 		return 0, false
 	}
-	return values[len(values)/2], true
+	return slices.Min(values), true
 }
 
 // keys lists what there is of a benchmark, in order.

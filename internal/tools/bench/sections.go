@@ -81,8 +81,8 @@ func (s section) render(w io.Writer, all results) {
 
 // show renders the ratio with its goal, in bold where it is missed.
 func (r ratio) show(all results, k key) string {
-	over, ok := all.median(k, r.over, r.unit)
-	under, also := all.median(k, r.under, r.unit)
+	over, ok := all.least(k, r.over, r.unit)
+	under, also := all.least(k, r.under, r.unit)
 	if !ok || !also || under == 0 {
 		return ""
 	}
@@ -103,7 +103,7 @@ func (r ratio) show(all results, k key) string {
 }
 
 func (c column) show(all results, k key) string {
-	value, ok := all.median(k, c.by, c.unit)
+	value, ok := all.least(k, c.by, c.unit)
 	switch {
 	case !ok:
 		return ""
