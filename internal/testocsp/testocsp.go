@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -19,11 +20,16 @@ import (
 // is a good one, by that name; nil leaves it.
 func Handler(issuer func() *testpki.Entity, edit func(name string, answer *ocsp.Response)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name, encoded, found := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		// The request is base64, whose own slashes are escaped.
+		name, encoded, found := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/")
 		if !found && r.Method == http.MethodGet {
 			name, encoded = "", name
 		}
-		body, err := base64.StdEncoding.DecodeString(encoded)
+		encoded, err := url.PathUnescape(encoded)
+		var body []byte
+		if err == nil {
+			body, err = base64.StdEncoding.DecodeString(encoded)
+		}
 		if r.Method == http.MethodPost {
 			body, err = io.ReadAll(r.Body)
 		}
