@@ -33,20 +33,6 @@ var sections = []section{
 		columns: []column{{"signet", "ns/op", "signet"}, {"notation-go", "ns/op", "notation-go"}, {"signet", "MiB-rss", "signet MiB"}},
 	},
 	{
-		name: "sign", title: "1,000 signatures through a plugin", module: "test/peers", packages: []string{"."}, bench: "Sign1000", benchtime: "1x",
-		note: "notation-example with a P-256 key: by a session, 8 and 1 at a time, and the same plugin built for stdio alone, one at a time.",
-		ratios: []ratio{
-			{"stdio / session", "stdio", "session", "ns/op", always(8), false},
-			{"stdio / session, one at a time", "stdio", "session-one", "ns/op", nil, false},
-		},
-		columns: []column{{"session", "µs/signature", "session, µs a signature"}, {"session-one", "µs/signature", "one at a time"}, {"stdio", "µs/signature", "stdio"}},
-	},
-	{
-		name: "token", title: "A signature by a token", module: "test/peers", packages: []string{"."}, bench: "Token",
-		note:    "SoftHSM with a P-256 key: by a session with notation-pkcs11, and by the same code in process. A session is to add 0.5 ms at most.",
-		columns: []column{{"session", "ns/op", "session"}, {"in-process", "ns/op", "in process"}},
-	},
-	{
 		name: "one", title: "One thing, start of the program included", module: "test/peers", packages: []string{"."}, bench: "One", benchtime: "20x",
 		note:    "Signing goes through notation-example. Goals: `version` within 1.5 times, signing never slower.",
 		ratios:  []ratio{{"signet / notation-go, time", "signet", "notation-go", "ns/op", overProgram, true}},
