@@ -35,7 +35,7 @@ func prepare(t testing.TB, reply testplugin.Reply) *call {
 	dir := t.TempDir()
 	c := &call{pids: filepath.Join(dir, "pids")}
 	path := testplugin.Install(t, dir, "acme", testplugin.Script{Any: &reply, Pids: c.pids})
-	c.transport = &stdio.Transport{Path: path, Timeout: patience, Grace: 50 * time.Millisecond, Stderr: &c.log}
+	c.transport = &stdio.Transport{Path: path, Timeout: patience, Grace: 500 * time.Millisecond, Stderr: &c.log}
 	return c
 }
 
