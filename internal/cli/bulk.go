@@ -244,7 +244,7 @@ func (r *bulkReport) write(view *bulkView) error {
 		}
 	}
 	if r.job.output == "jsonl" {
-		_, err = r.app.Stdout.Write(append(line, '\n'))
+		_, err = r.app.Stdout.Write(append(printableJSON(line), '\n'))
 	}
 	return err
 }
@@ -272,7 +272,7 @@ func (r *bulkReport) print(text bulkText) error {
 	for _, warning := range text.warnings {
 		r.app.warnf("%s", warning)
 	}
-	_, err := io.WriteString(r.app.Stdout, text.stdout)
+	_, err := io.WriteString(r.app.Stdout, printableText(text.stdout))
 	return err
 }
 

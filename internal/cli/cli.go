@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,44 +58,6 @@ func Run(ctx context.Context, env Env) int {
 
 // Command is the tree of commands that Run executes, for what is made of their help.
 func Command(env Env) *cobra.Command { return newApp(env).rootCommand() }
-
-// lineWriter knows whether the last line that was written is complete: plugins
-// write to standard error, too.
-type lineWriter struct {
-	mu   sync.Mutex
-	w    io.Writer
-	open bool
-}
-
-func (l *lineWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(p) > 0 {
-		l.open = p[len(p)-1] != '\n'
-	}
-	return l.w.Write(p)
-}
-
-// redirect lets what is written go to another writer, until the function returned
-// is called.
-func (l *lineWriter) redirect(to io.Writer) (restore func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	before := l.w
-	l.w = to
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.w = before
-	}
-}
-
-// endLine completes the last line.
-func (l *lineWriter) endLine() {
-	if l.open {
-		fmt.Fprintln(l)
-	}
-}
 
 // app is one run of the program.
 type app struct {
@@ -224,23 +185,19 @@ func (a *app) group(use, short string, aliases []string, commands ...*cobra.Comm
 	return cmd
 }
 
-// printf writes to standard output.
-func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.Stdout, format, args...) }
+// printf writes text to standard output. What signatures, registries and plugins
+// put into it cannot steer the terminal.
+func (a *app) printf(format string, args ...any) {
+	io.WriteString(a.Stdout, printableText(fmt.Sprintf(format, args...)))
+}
 
 // warnf writes a warning to standard error.
 func (a *app) warnf(format string, args ...any) {
 	a.eprintln(a.inOurName(fmt.Sprintf("Warning: "+format, args...)))
 }
 
-// eprintln writes text to standard error. What signatures, registries and plugins
-// put into it cannot steer the terminal.
-func (a *app) eprintln(text string) {
-	lines := strings.Split(text, "\n")
-	for i := range lines {
-		lines[i] = printable(lines[i])
-	}
-	fmt.Fprintln(a.Stderr, strings.Join(lines, "\n"))
-}
+// eprintln writes text to standard error.
+func (a *app) eprintln(text string) { fmt.Fprintln(a.Stderr, text) }
 
 // inOurName lets the command lines in a message begin as this program was called.
 func (a *app) inOurName(text string) string {

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -47,15 +46,9 @@ func utc(t any) time.Time {
 // maxShown bounds a text of others on the page, in runes.
 const maxShown = 2000
 
-// visible is text of others without what could hide, reorder or fake something.
+// visible is printable text of others, bounded.
 func visible(value any) string {
 	text := printable(fmt.Sprint(value))
-	text = strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) || unicode.Is(unicode.Co, r) {
-			return utf8.RuneError
-		}
-		return r
-	}, strings.ToValidUTF8(text, "�"))
 	if count := utf8.RuneCountInString(text); count > maxShown {
 		return fmt.Sprintf("%s… (%d characters more)", string([]rune(text)[:maxShown]), count-maxShown)
 	}

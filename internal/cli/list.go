@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"crypto/x509"
@@ -243,9 +242,12 @@ func (a *app) inspect(ctx context.Context, found *signatures, f *inspectFlags) e
 
 // json prints a value as indented JSON.
 func (a *app) json(value any) error {
-	encoder := json.NewEncoder(a.Stdout)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
+	data, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = a.Stdout.Write(append(printableJSON(data), '\n'))
+	return err
 }
 
 // inspectView is the JSON of inspect (CLI-25, spec/schemas/inspect.json).
@@ -423,14 +425,4 @@ func (n *node) printChildren(w io.Writer, indent string) {
 		fmt.Fprintln(w, indent+branch+child.text)
 		child.printChildren(w, indent+below)
 	}
-}
-
-// printable keeps what a signature says from steering the terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || (r >= 0x7f && r < 0xa0) {
-			return '�'
-		}
-		return r
-	}, text)
 }

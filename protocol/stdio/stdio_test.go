@@ -114,6 +114,7 @@ func TestHostile(t *testing.T) {
 		{name: "PLG-10 error", reply: testplugin.Reply{Error: protocol.Errorf(protocol.CodeThrottled, "slow down")}, ok: failed(protocol.CodeThrottled, "slow down")},
 		{name: "PLG-10 error among log text", reply: testplugin.Reply{Stderr: "{\"level\":\"debug\"}\nlog\n", Error: protocol.Errorf(protocol.CodeAccessDenied, "no"), FloodStderr: 100}, ok: failed(protocol.CodeAccessDenied, "no")},
 		{name: "PLG-10 exit 2", reply: testplugin.Reply{Error: protocol.Errorf(protocol.CodeThrottled, "slow down"), Exit: 2}, ok: exited(2)},
+		{name: "PLG-10 exit 3 with text that steers terminals", reply: testplugin.Reply{Mute: true, Exit: 3, Stderr: "a\x1b[2J\u009bb\u202e\xffc\r\n"}, ok: want(func(e *stdio.ExitError) bool { return e.Error() == "ended with exit status 3: a[2Jbc" })},
 		{name: "PLG-10 exit 1 without error", reply: testplugin.Reply{Mute: true, Exit: 1, Stderr: "boom\n"}, ok: want(func(e *stdio.ExitError) bool { return e.Error() == "ended with exit status 1: boom" })},
 		{name: "PLG-10 exit 1 with an answer", reply: testplugin.Reply{Exit: 1}, ok: exited(1)},
 		{name: "PLG-10 exit 0 with an error", reply: testplugin.Reply{Stdout: `{"errorCode":"ERROR","errorMessage":"no"}`}, ok: malformed("an error where an answer was due")},
