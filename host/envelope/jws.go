@@ -95,11 +95,20 @@ type jsonReader struct {
 // the cost of reading a small envelope.
 var decoders = sync.Pool{New: func() any { return jsontext.NewDecoder(bytes.NewBuffer(nil)) }}
 
-// newJSONReader returns a reader of data, to be released after use.
-func newJSONReader(data []byte) jsonReader {
+// maxQuotes bounds the quotation marks in the JSON of an envelope, two a string.
+// A reader remembers every name it has seen: millions of them, which fit into
+// MaxSize, would take many times that memory. Real envelopes have some fifty.
+const maxQuotes = 1 << 15
+
+// newJSONReader returns a reader of data, to be released after use. The error says
+// that data has too many strings.
+func newJSONReader(data []byte) (jsonReader, error) {
+	if bytes.Count(data, []byte{'"'}) > maxQuotes {
+		return jsonReader{}, fmt.Errorf("it has more than %d strings", maxQuotes/2)
+	}
 	decoder := decoders.Get().(*jsontext.Decoder)
 	decoder.Reset(bytes.NewBuffer(data))
-	return jsonReader{decoder, data}
+	return jsonReader{decoder, data}, nil
 }
 
 // release ends the use of the reader.
@@ -179,9 +188,12 @@ func (r jsonReader) end() error {
 }
 
 func (m *jwsMessage) read(data []byte) error {
-	r := newJSONReader(data)
+	r, err := newJSONReader(data)
+	if err != nil {
+		return err
+	}
 	defer r.release()
-	err := r.members(func(name string) (err error) {
+	err = r.members(func(name string) (err error) {
 		switch name {
 		case "payload":
 			m.payload, err = r.text()
@@ -267,9 +279,12 @@ func (m *jwsMessage) readChain(r jsonReader) error {
 func parseJWSHeader(data []byte, e *Envelope) error {
 	h := header{format: FormatJWS}
 	var alg string
-	r := newJSONReader(data)
+	r, err := newJSONReader(data)
+	if err != nil {
+		return invalid("jws envelope protected header can't be decoded: %v", err)
+	}
 	defer r.release()
-	err := r.members(func(name string) (err error) {
+	err = r.members(func(name string) (err error) {
 		switch name {
 		case "alg":
 			alg, err = r.str()

@@ -82,6 +82,8 @@ func TestJWSStructure(t *testing.T) {
 		{"ENV-48 trailing data", text + "{}", "after the end"},
 		{"ENV-48 trailing garbage", text + "x", "malformed jws envelope"},
 		{"ENV-48 nested too deep", strings.Replace(text, `"x5c"`, `"a":`+strings.Repeat("[", 20000)+strings.Repeat("]", 20000)+`,"x5c"`, 1), "depth"},
+		{"ENV-48 names without end", strings.Replace(text, `"x5c"`, manyNames()+`,"x5c"`, 1), "it has more than 16384 strings"},
+		{"ENV-48 names without end inside another", strings.Replace(text, `"x5c"`, `"a":{`+manyNames()+`},"x5c"`, 1), "it has more than 16384 strings"},
 		{"ENV-01 empty", "", "unexpected EOF"},
 		{"ENV-01 cut", text[:len(text)-1], "unexpected EOF"},
 		{"ENV-49 COSE bytes as JWS", string(golden(t, "x509.cose")), "malformed jws envelope"},
@@ -153,6 +155,15 @@ func TestJWSStructure(t *testing.T) {
 		}
 		mustVerify(t, MediaTypeJWS, append(out.Bytes(), '\n'))
 	})
+}
+
+// manyNames are members of a JSON object, more than an envelope may have.
+func manyNames() string {
+	names := make([]string, maxQuotes/2)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"%x":0`, i)
+	}
+	return strings.Join(names, ",")
 }
 
 func TestJWSAttributes(t *testing.T) {

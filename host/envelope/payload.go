@@ -133,7 +133,10 @@ func describe(d ocispec.Descriptor) string {
 // readPayload reads a payload and lists the members it does not know, those of
 // an OCI descriptor excepted.
 func readPayload(payload []byte) (target ocispec.Descriptor, unknown []string, err error) {
-	r := newJSONReader(payload)
+	r, err := newJSONReader(payload)
+	if err != nil {
+		return ocispec.Descriptor{}, nil, invalid("the payload cannot be decoded: %v", err)
+	}
 	defer r.release()
 	targetSeen, sizeSeen := false, false
 	err = r.members(func(name string) error {

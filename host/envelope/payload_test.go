@@ -42,6 +42,7 @@ func TestTarget(t *testing.T) {
 		{"ENV-08 size with a fraction", wrap(`"mediaType":"a/b","digest":"` + someDig + `","size":5.0`), "is not an integer of 64 bits"},
 		{"ENV-08 size with an exponent", wrap(`"mediaType":"a/b","digest":"` + someDig + `","size":5e3`), "is not an integer of 64 bits"},
 		{"ENV-08 size over int64", wrap(`"mediaType":"a/b","digest":"` + someDig + `","size":9223372036854775808`), "is not an integer of 64 bits"},
+		{"ENV-50 unknown members without end", wrap(members + "," + manyNames()), "it has more than 16384 strings"},
 		{"ENV-04 annotations no object", wrap(members + `,"annotations":[]`), "is not an object"},
 		{"ENV-04 annotation no string", wrap(members + `,"annotations":{"a":1}`), "is not a string"},
 		{"ENV-05 artifactType no string", wrap(members + `,"artifactType":1`), "is not a string"},
