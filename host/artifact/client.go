@@ -1,10 +1,8 @@
 package artifact
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -85,9 +83,6 @@ func (c *hostClient) Do(request *http.Request) (*http.Response, error) {
 		response.Body.Close()
 		return nil, err
 	}
-	if strings.Contains(request.URL.Path, "/referrers/") {
-		return response, buffer(response)
-	}
 	return response, nil
 }
 
@@ -155,18 +150,6 @@ func checkDigest(request *http.Request, response *http.Response) error {
 		return nil
 	}
 	return &DigestMismatchError{Requested: asked, Resolved: answered}
-}
-
-// buffer reads a list into memory, so that its connection is free while the
-// list is worked through.
-func buffer(response *http.Response) error {
-	data, err := io.ReadAll(io.LimitReader(response.Body, maxMetadataSize+1))
-	response.Body.Close()
-	if err != nil {
-		return err
-	}
-	response.Body = io.NopCloser(bytes.NewReader(data))
-	return nil
 }
 
 // guardCredentials makes errors of a credential source fit to be shown, and

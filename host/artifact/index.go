@@ -32,6 +32,9 @@ func newIndex() *index {
 
 // parseIndex reads an index. Entries without a digest are dropped.
 func parseIndex(data []byte) (*index, error) {
+	if err := checkDensity(data); err != nil {
+		return nil, err
+	}
 	result := &index{}
 	if err := json.Unmarshal(data, &result.members); err != nil {
 		return nil, fmt.Errorf("the index is not valid JSON: %w", err)

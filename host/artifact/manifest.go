@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,9 @@ type signatureManifest struct {
 // an image manifest with the artifact type (MAN-01), one with the config media
 // type instead (MAN-03), and the retired artifact manifest (MAN-11).
 func decodeManifest(mediaType string, data []byte) (*signatureManifest, error) {
+	if err := checkDensity(data); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotSignature, err)
+	}
 	var m struct {
 		MediaType    string               `json:"mediaType"`
 		ArtifactType string               `json:"artifactType"`
@@ -221,6 +225,16 @@ func fetchSignature(ctx context.Context, from store, manifest, subject ocispec.D
 		Annotations: maps.Clone(decoded.annotations),
 		Subject:     decoded.subject,
 	}, nil
+}
+
+// checkDensity refuses JSON with more values than manifests and indexes of its size
+// have. Decoded, each element of a list of descriptors takes 120 bytes and more,
+// also one that is written as "0,".
+func checkDensity(data []byte) error {
+	if values := bytes.Count(data, []byte{','}); values > 1024+len(data)/16 {
+		return fmt.Errorf("it has %d values in %d bytes, which no list of descriptors has", values, len(data))
+	}
+	return nil
 }
 
 // checkSize refuses a descriptor that is malformed or declares more than limit bytes.

@@ -85,6 +85,34 @@ func TestEncodeManifest(t *testing.T) {
 	})
 }
 
+func TestCheckDensity(t *testing.T) {
+	t.Parallel()
+	t.Run("MAN-12 real lists pass", func(t *testing.T) {
+		entry := ocispec.Descriptor{
+			MediaType: ocispec.MediaTypeImageManifest, ArtifactType: TypeSignature, Digest: someDigest, Size: 7,
+			Platform: &ocispec.Platform{OS: "linux", Architecture: "arm", Variant: "v7", OSFeatures: []string{"a", "b"}}, URLs: []string{"a", "b"},
+			Annotations: map[string]string{"a": "1", "b": "2", "c": "3", AnnotationThumbprints: `["` + strings.Repeat("0", 64) + `"]`},
+		}
+		data, err := json.Marshal(ocispec.Index{Manifests: slices.Repeat([]ocispec.Descriptor{entry}, 1000)})
+		if err == nil {
+			err = checkDensity(data)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("MAN-12 a list of zeros is not decoded", func(t *testing.T) {
+		data := []byte(`{"manifests":[` + strings.Repeat("0,", MaxManifestSize/2) + `0]}`)
+		const want = "which no list of descriptors has"
+		if _, err := decodeManifest(ocispec.MediaTypeImageManifest, data); !errors.Is(err, ErrNotSignature) || !strings.Contains(err.Error(), want) {
+			t.Errorf("as a signature manifest: %v", err)
+		}
+		if _, err := parseIndex(data); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("as an index: %v", err)
+		}
+	})
+}
+
 func TestThumbprints(t *testing.T) {
 	t.Parallel()
 	a, b := strings.Repeat("aB", 32), strings.Repeat("01", 32)
@@ -157,6 +185,8 @@ func candidates(envelope ocispec.Descriptor) map[string]candidate {
 		"MAN-05 media type inside differs": {img, func(m map[string]any) {
 			m["mediaType"] = MediaTypeArtifactManifest
 		}, ErrNotSignature},
+		"MAN-12 layers that would fill memory": {img, func(m map[string]any) { m["layers"] = make([]int, 100_000) }, ErrNotSignature},
+		"MAN-12 layers that say nothing":       {img, func(m map[string]any) { m["layers"] = make([]struct{}, 100_000) }, ErrNotSignature},
 		"MAN-11 artifact manifest": {MediaTypeArtifactManifest, func(m map[string]any) {
 			m["mediaType"] = MediaTypeArtifactManifest
 			m["blobs"] = m["layers"]

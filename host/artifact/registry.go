@@ -259,14 +259,30 @@ func isSignature(desc ocispec.Descriptor) bool {
 // signature is told by isSignature, which knows more than a comparison of types.
 type signatureQuery struct{ client remote.Client }
 
-// Do sends the request.
+// Do sends the request. A list is read into memory, so that its connection is free
+// while the list is worked through.
 func (q *signatureQuery) Do(request *http.Request) (*http.Response, error) {
 	// The registry makes the queries for all pages but the first.
 	if strings.Contains(request.URL.Path, "/referrers/") && request.URL.RawQuery == "" {
 		request = request.Clone(request.Context())
 		request.URL.RawQuery = url.Values{"artifactType": {TypeSignature}}.Encode()
 	}
-	return q.client.Do(request)
+	response, err := q.client.Do(request)
+	if err != nil || request.Method != http.MethodGet || response.StatusCode != http.StatusOK {
+		return response, err
+	}
+	return response, buffer(response)
+}
+
+// buffer reads a list and refuses one that would take much more memory decoded.
+func buffer(response *http.Response) error {
+	data, err := io.ReadAll(io.LimitReader(response.Body, maxMetadataSize+1))
+	response.Body.Close()
+	if err != nil {
+		return err
+	}
+	response.Body = io.NopCloser(bytes.NewReader(data))
+	return checkDensity(data)
 }
 
 // FetchSignature reads one signature.

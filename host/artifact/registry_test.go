@@ -280,6 +280,20 @@ func TestSignatures(t *testing.T) {
 			t.Error("it was read")
 		}
 	})
+	t.Run("REG-09 a list that would fill memory is refused", func(t *testing.T) {
+		dense := `{"schemaVersion":2,"manifests":[` + strings.Repeat("{},", 100_000) + `{}]}`
+		for name, change := range map[string]func(*fakeRegistry){"from the API": func(*fakeRegistry) {}, "at the tag": withoutReferrersAPI} {
+			f := newFakeRegistry(t, change)
+			subject := image(f)
+			f.put(ocispec.MediaTypeImageIndex, strings.Replace(subject.Digest.String(), ":", "-", 1), []byte(dense))
+			f.hook = func(w http.ResponseWriter, r *http.Request) bool {
+				return f.referrersAPI && strings.Contains(r.URL.Path, "/referrers/") && answer(200, ocispec.MediaTypeImageIndex, dense)(w, r)
+			}
+			if _, err := collect(t.Context(), f.open(t), subject); err == nil || !strings.Contains(err.Error(), "which no list of descriptors has") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
 	t.Run("MAN-13 registry that takes the config's media type for the artifact type", func(t *testing.T) {
 		f := newFakeRegistry(t)
 		subject := image(f)
