@@ -58,7 +58,7 @@ func TestDirs(t *testing.T) {
 		if key != join("c", "localkeys", "n.key") || cert != join("c", "localkeys", "n.crt") {
 			t.Errorf("got %s, %s", key, cert)
 		}
-		if dirs.TrustStore() != join("c", "truststore") || dirs.Plugins() != join("l", "plugins") || dirs.CRLCache() != join("k", "crl") {
+		if dirs.TrustStore() != join("c", "truststore") || dirs.Plugins() != join("l", "plugins") || dirs.CRLCache() != join("k", "crl") || dirs.PluginMemory() != join("k", "plugins") {
 			t.Error("a directory is misplaced")
 		}
 	})

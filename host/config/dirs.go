@@ -78,3 +78,7 @@ func (d Dirs) LocalKey(name string) (keyPath, certPath string) {
 
 // CRLCache is the directory of cached CRLs.
 func (d Dirs) CRLCache() string { return filepath.Join(d.Cache, "crl") }
+
+// PluginMemory is the directory of what is remembered about the files of pinned
+// plugins.
+func (d Dirs) PluginMemory() string { return filepath.Join(d.Cache, "plugins") }

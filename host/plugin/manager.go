@@ -56,6 +56,10 @@ type Options struct {
 	// RequirePins refuses plugins that are not pinned or that other users could
 	// replace.
 	RequirePins bool
+	// MemoryDir keeps, from one run to the next, which content the files of pinned
+	// plugins had in which state, so that those nobody touched since are not hashed
+	// again. Empty keeps nothing, and with RequirePins each run hashes all.
+	MemoryDir string
 	// Warn is called with what the user should know, at most once per text: an
 	// [*UnpinnedError], a [*WritableError], or a plain error; nil drops warnings.
 	// Calls may be concurrent.
@@ -92,7 +96,7 @@ type Manager struct {
 // once as long as nobody touches them.
 type treeRecord struct {
 	mu   sync.Mutex
-	seen map[string]seenFile
+	last *tree
 }
 
 // NewManager returns the manager of the plugins in dir, the directory "plugins"

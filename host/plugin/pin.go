@@ -19,6 +19,8 @@ type opened struct {
 	// file is open for reading: what it refers to is what was looked at.
 	file *os.File
 	path string
+	// exposed tells that others could replace the plugin.
+	exposed bool
 	// pinned tells that the file is as it was when it was pinned; info and sha256
 	// (lower hex) are what was found then.
 	pinned bool
@@ -83,7 +85,8 @@ func (m *Manager) tryOpen(name string) (_ *opened, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.judgeWritable(name, path); err != nil {
+	exposed, err := m.judgeWritable(name, path)
+	if err != nil {
 		return nil, err
 	}
 	dir := filepath.Dir(path)
@@ -92,7 +95,7 @@ func (m *Manager) tryOpen(name string) (_ *opened, err error) {
 		return nil, fmt.Errorf("open plugin %s: %w", name, err)
 	}
 	defer root.Close()
-	o := &opened{path: path}
+	o := &opened{path: path, exposed: exposed}
 	if o.file, o.stat, err = openExecutable(root, name, info); err != nil {
 		return nil, err
 	}
@@ -153,15 +156,16 @@ func (o *opened) sameAs(other *opened) bool {
 // errReplacing says that a file is not the one seen a moment ago.
 var errReplacing = errors.New("the executable is being replaced; try again")
 
-// judgeWritable warns, or refuses when pins are required, when others could
-// replace a plugin or the pins.
-func (m *Manager) judgeWritable(name, path string) error {
-	err := checkWritable(name, m.dir, path, filepath.Dir(path), m.dir, m.store.path())
-	if writable, ok := errors.AsType[*WritableError](err); ok && !m.opts.RequirePins {
+// judgeWritable tells whether others could replace a plugin or the pins, and warns
+// of it, or refuses when pins are required.
+func (m *Manager) judgeWritable(name, path string) (exposed bool, err error) {
+	err = checkWritable(name, m.dir, path, filepath.Dir(path), m.dir, m.store.path())
+	writable, exposed := errors.AsType[*WritableError](err)
+	if exposed && !m.opts.RequirePins {
 		m.warn(writable)
-		return nil
+		return true, nil
 	}
-	return err
+	return exposed, err
 }
 
 // checkPin compares the files below root, hashed again only where they were
@@ -171,11 +175,17 @@ func (m *Manager) checkPin(o *opened, name string, root *os.Root, entry *LockEnt
 	record := value.(*treeRecord)
 	record.mu.Lock()
 	defer record.mu.Unlock()
-	t, err := readTree(root, record.seen, m.opts.Now)
+	var before recall
+	if record.last != nil {
+		before = record.last.recall
+	} else {
+		before = m.loadMemory(o, name).recall
+	}
+	t, err := readTree(root, before, m.opts.Now)
 	if err != nil {
 		return fmt.Errorf("compare plugin %s with its pin: %w", name, err)
 	}
-	record.seen = t.seen
+	record.last = t
 	o.digest = t.digest()
 	pin := entry.find(o.digest)
 	if pin == nil {
@@ -187,6 +197,9 @@ func (m *Manager) checkPin(o *opened, name string, root *os.Root, entry *LockEnt
 		return fmt.Errorf("open plugin %s: %w", name, errReplacing)
 	}
 	o.pinned = !pin.Provisional
+	if t.read > 0 {
+		m.saveMemory(o, name, t)
+	}
 	return nil
 }
 

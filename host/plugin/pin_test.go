@@ -153,7 +153,7 @@ func TestPin(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer root.Close()
-		first, err := readTree(root, nil, later)
+		first, err := readTree(root, new(tree).recall, later)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +161,7 @@ func TestPin(t *testing.T) {
 			seen.sha256 = "remembered"
 			first.seen[path] = seen
 		}
-		again, err := readTree(root, first.seen, later)
+		again, err := readTree(root, first.recall, later)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +175,7 @@ func TestPin(t *testing.T) {
 			seen.readAt = touchedAt(seen.info).Add(settled - time.Millisecond)
 			first.seen[path] = seen
 		}
-		if again, err = readTree(root, first.seen, later); err != nil {
+		if again, err = readTree(root, first.recall, later); err != nil {
 			t.Fatal(err)
 		}
 		for _, f := range again.files {

@@ -58,10 +58,26 @@ type seenFile struct {
 	sha256 string
 }
 
+// isSettled tells whether the file was read so long after its last change that a later
+// change shows in its times.
+func (s seenFile) isSettled() bool { return s.readAt.Sub(touchedAt(s.info)) >= settled }
+
+// recall finds what an earlier reading of a file found, given how the file looks
+// now; the content may be relied on if [untouched] and settled.
+type recall func(path string, now fs.FileInfo) (seenFile, bool)
+
 // tree is the content of a plugin's directory.
 type tree struct {
 	files []File // ordered by path
 	seen  map[string]seenFile
+	// read is how many files had to be read.
+	read int
+}
+
+// recall implements [recall].
+func (t *tree) recall(path string, _ fs.FileInfo) (seenFile, bool) {
+	seen, known := t.seen[path]
+	return seen, known
 }
 
 func (t *tree) digest() string { return treeDigest(t.files) }
@@ -69,7 +85,7 @@ func (t *tree) digest() string { return treeDigest(t.files) }
 // readTree reads every file below root, except those that before knows and that
 // have not been touched since. Anything but files, directories and links that
 // stay inside root is an error.
-func readTree(root *os.Root, before map[string]seenFile, now func() time.Time) (*tree, error) {
+func readTree(root *os.Root, before recall, now func() time.Time) (*tree, error) {
 	r := &treeReader{root: root, before: before, now: now, tree: tree{seen: map[string]seenFile{}}}
 	if err := r.directory(".", 0); err != nil {
 		return nil, err
@@ -85,12 +101,12 @@ func readTreeAt(dir string, now func() time.Time) (*tree, error) {
 		return nil, err
 	}
 	defer root.Close()
-	return readTree(root, nil, now)
+	return readTree(root, new(tree).recall, now)
 }
 
 type treeReader struct {
 	root   *os.Root
-	before map[string]seenFile
+	before recall
 	now    func() time.Time
 	tree   tree
 	size   int64
@@ -145,8 +161,8 @@ func (r *treeReader) entry(path string, depth int) error {
 }
 
 func (r *treeReader) file(path string, info fs.FileInfo) error {
-	seen, known := r.before[path]
-	if !known || !untouched(seen.info, info) || seen.readAt.Sub(touchedAt(seen.info)) < settled {
+	seen, known := r.before(path, info)
+	if !known || !untouched(seen.info, info) || !seen.isSettled() {
 		f, err := r.root.Open(path)
 		if err != nil {
 			return err
@@ -155,6 +171,7 @@ func (r *treeReader) file(path string, info fs.FileInfo) error {
 		if seen, err = readFile(f, r.now); err != nil {
 			return err
 		}
+		r.tree.read++
 	}
 	r.tree.seen[path] = seen
 	return r.add(File{Path: path, Mode: octal(seen.info.Mode()), Size: seen.info.Size(), SHA256: seen.sha256})

@@ -9,3 +9,6 @@ func checkWritable(string, string, ...string) error { return nil }
 
 // ownerOf is not known here.
 func ownerOf(fs.FileInfo) string { return "" }
+
+// checkOwner does not either.
+func checkOwner(string, string, bool) error { return nil }

@@ -289,6 +289,7 @@ func (a *app) plugins() (*plugin.Manager, error) {
 		HTTPClient:  client,
 		Logger:      a.log(),
 		RequirePins: settings.RequirePins,
+		MemoryDir:   a.dirs.PluginMemory(),
 		Warn:        func(err error) { a.warnf("%v", err) },
 	}), nil
 }
