@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"github.com/signet-project/signet/host/envelope"
 	"github.com/signet-project/signet/host/trust"
 	"github.com/signet-project/signet/internal/testpki"
@@ -425,8 +427,56 @@ func (s *stage) refuses(want string, edits ...func(*Signer)) {
 	}
 }
 
+// awaiting is a repository that resolves nothing before something has happened.
+type awaiting struct {
+	*shelf
+	event <-chan struct{}
+}
+
+func (r *awaiting) Resolve(ctx context.Context, reference string) (ocispec.Descriptor, error) {
+	select {
+	case <-r.event:
+		return r.shelf.Resolve(ctx, reference)
+	case <-ctx.Done():
+		return ocispec.Descriptor{}, context.Cause(ctx)
+	}
+}
+
 func TestSignByPlugin(t *testing.T) {
 	t.Parallel()
+	t.Run("registry and plugin are asked at once", func(t *testing.T) {
+		s := newStage(t)
+		p := s.keyPlugin(protocol.CapabilitySignatureGenerator)
+		asked, described := make(chan struct{}), p.answers[protocol.CommandDescribeKey]
+		p.answers[protocol.CommandDescribeKey] = func(request map[string]any) (any, error) {
+			close(asked) // a second time would panic
+			return described(request)
+		}
+		s.repo.resolved = s.target
+		signer, err := s.signer(TargetArtifact)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := signer.SignArtifact(t.Context(), &awaiting{s.repo, asked}, "v1"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	t.Run("the failure of either ends the wait for the other", func(t *testing.T) {
+		s := newStage(t)
+		s.keyPlugin(protocol.CapabilitySignatureGenerator).answers[protocol.CommandDescribeKey] = func(map[string]any) (any, error) {
+			return nil, protocol.Errorf(protocol.CodeAccessDenied, "no such key for you")
+		}
+		signer, err := s.signer(TargetArtifact)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = signer.SignArtifact(t.Context(), &awaiting{shelf: s.repo}, "v1")
+		if err == nil || !strings.Contains(err.Error(), "no such key for you") || len(s.repo.pushed) != 0 {
+			t.Error(err)
+		}
+	})
 	t.Run("PLG-20 raw before envelope", func(t *testing.T) {
 		for _, test := range []struct {
 			capabilities []protocol.Capability

@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/signet-project/signet/host/artifact"
 	"github.com/signet-project/signet/host/envelope"
@@ -60,7 +61,7 @@ type Signed struct {
 // SignArtifact resolves reference (a tag or a digest) in repo, signs what it
 // finds and stores the signature beside it.
 func (s *Signer) SignArtifact(ctx context.Context, repo artifact.Repository, reference string) (*Signed, error) {
-	resolved, err := repo.Resolve(ctx, reference)
+	resolved, err := s.prepare(ctx, repo, reference)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +84,24 @@ func (s *Signer) SignArtifact(ctx context.Context, repo artifact.Repository, ref
 		return nil, err
 	}
 	return &Signed{Artifact: target, Manifest: manifest, Envelope: parsed}, nil
+}
+
+// prepare resolves reference in repo and meanwhile has the key say what it is, if it
+// will be asked: registry and plugin both take their time, and neither needs the
+// other's answer.
+func (s *Signer) prepare(ctx context.Context, repo artifact.Repository, reference string) (resolved ocispec.Descriptor, err error) {
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		resolved, err = repo.Resolve(ctx, reference)
+		return err
+	})
+	if key, asked := s.Key.(rawKey); asked {
+		both.Go(func() error {
+			_, err := key.Suite(ctx)
+			return err
+		})
+	}
+	return resolved, both.Wait()
 }
 
 // SignBlob reads a file to its end, signs its digest and returns the envelope.
