@@ -10,19 +10,19 @@ import (
 	"time"
 
 	"github.com/signet-project/signet/protocol"
-	"github.com/signet-project/signet/protocol/session"
+	"github.com/signet-project/signet/protocol/session/sessionclient"
 )
 
 // session judges the transport with one process for many calls, if it is offered.
 func (k *kit) session(ctx context.Context) {
-	if !slices.Contains(k.claims.Transports, session.Name) {
-		k.leave(NotApplicable, "the plugin does not list "+session.Name, "session.")
+	if !slices.Contains(k.claims.Transports, sessionclient.Name) {
+		k.leave(NotApplicable, "the plugin does not list "+sessionclient.Name, "session.")
 		return
 	}
 	var text lockedBuffer
-	t := &session.Transport{
-		Open: func(context.Context) (*session.Program, error) {
-			return &session.Program{Path: k.opts.Path, Env: k.opts.Environ}, nil
+	t := &sessionclient.Transport{
+		Open: func(context.Context) (*sessionclient.Program, error) {
+			return &sessionclient.Program{Path: k.opts.Path, Env: k.opts.Environ}, nil
 		},
 		Timeout: k.opts.Timeout, Grace: k.opts.Grace, Stderr: &text, Logger: k.opts.Logger,
 	}
@@ -48,7 +48,7 @@ func (k *kit) session(ctx context.Context) {
 }
 
 // inSession makes a call to a session.
-func (k *kit) inSession(ctx context.Context, t *session.Transport, command protocol.Command, request fields) *reply {
+func (k *kit) inSession(ctx context.Context, t *sessionclient.Transport, command protocol.Command, request fields) *reply {
 	answer, err := t.Call(ctx, command, request.encode())
 	failure, failed := errors.AsType[*protocol.Error](err)
 	switch {
@@ -64,7 +64,7 @@ func (k *kit) inSession(ctx context.Context, t *session.Transport, command proto
 }
 
 // sameInSession judges that a session answers what a process of its own does.
-func (k *kit) sameInSession(ctx context.Context, t *session.Transport) {
+func (k *kit) sameInSession(ctx context.Context, t *sessionclient.Transport) {
 	type call struct {
 		command protocol.Command
 		request fields

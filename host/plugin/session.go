@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/signet-project/signet/protocol"
-	"github.com/signet-project/signet/protocol/session"
+	"github.com/signet-project/signet/protocol/session/sessionclient"
 )
 
 // SessionWorth is the number of signatures to be made through one plugin from
@@ -35,8 +35,8 @@ const SessionWorth = 4
 // Deadlines, retries of THROTTLED and TIMEOUT answers and debug logs are those of
 // Get, and the plugin's files are compared with its pin before each call, too: one
 // that has become another is started anew, by the pin that it has now. A process
-// also ends after [session.DefaultIdle] without a call, at an age of
-// [session.DefaultLifetime], and when a call overran its deadline. A call that a
+// also ends after [sessionclient.DefaultIdle] without a call, at an age of
+// [sessionclient.DefaultLifetime], and when a call overran its deadline. A call that a
 // crash left unanswered is repeated once. A plugin that offers sessions and fails to
 // open one is an error of the call, and never a reason to go on by stdio.
 //
@@ -51,11 +51,11 @@ func (m *Manager) Session(ctx context.Context, name string) (client *protocol.Cl
 	if err != nil {
 		return nil, nil, err
 	}
-	if !slices.Contains(metadata.Transports, session.Name) {
+	if !slices.Contains(metadata.Transports, sessionclient.Name) {
 		return client, func() error { return nil }, nil
 	}
-	t := &session.Transport{
-		Open:     func(ctx context.Context) (*session.Program, error) { return m.program(ctx, name) },
+	t := &sessionclient.Transport{
+		Open:     func(ctx context.Context) (*sessionclient.Program, error) { return m.program(ctx, name) },
 		Timeout:  m.opts.Timeout,
 		Terminal: m.opts.Terminal,
 		Logger:   m.opts.Logger.With("plugin", name),
@@ -67,12 +67,12 @@ func (m *Manager) Session(ctx context.Context, name string) (client *protocol.Cl
 }
 
 // program is a plugin's executable for one process of a session.
-func (m *Manager) program(ctx context.Context, name string) (*session.Program, error) {
+func (m *Manager) program(ctx context.Context, name string) (*sessionclient.Program, error) {
 	o, err := m.open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	p := &session.Program{
+	p := &sessionclient.Program{
 		Path:    o.path,
 		Env:     m.environment(o),
 		Check:   func() error { return o.changed(m.opts.Now) },
@@ -95,14 +95,14 @@ func (m *Manager) program(ctx context.Context, name string) (*session.Program, e
 
 // sessionCaller makes the calls of a session.
 type sessionCaller struct {
-	*session.Transport
+	*sessionclient.Transport
 	name string
 }
 
 // Call implements [protocol.Transport].
 func (s *sessionCaller) Call(ctx context.Context, command protocol.Command, request []byte) ([]byte, error) {
 	answer, err := s.Transport.Call(ctx, command, request)
-	if start, ok := errors.AsType[*session.StartError](err); ok {
+	if start, ok := errors.AsType[*sessionclient.StartError](err); ok {
 		err = explain(s.name, start.Path, err)
 	}
 	return answer, err

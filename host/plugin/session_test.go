@@ -17,7 +17,7 @@ import (
 
 	"github.com/signet-project/signet/internal/testplugin"
 	"github.com/signet-project/signet/protocol"
-	"github.com/signet-project/signet/protocol/session"
+	"github.com/signet-project/signet/protocol/session/sessionclient"
 	"github.com/signet-project/signet/protocol/stdio"
 )
 
@@ -149,7 +149,7 @@ func TestSession(t *testing.T) {
 			m, record := sessions(t, Options{}, testplugin.Script{Session: &broken})
 			client := openSession(t, m)
 			_, err := client.GetMetadata(t.Context(), nil)
-			if _, ok := errors.AsType[*session.HandshakeError](err); !ok || !strings.HasPrefix(err.Error(), "plugin x: get-plugin-metadata: the plugin offers sessions but did not open one: ") {
+			if _, ok := errors.AsType[*sessionclient.HandshakeError](err); !ok || !strings.HasPrefix(err.Error(), "plugin x: get-plugin-metadata: the plugin offers sessions but did not open one: ") {
 				t.Error(err)
 			}
 			if records := testplugin.Records(t, record); len(records) != 1 {
@@ -169,7 +169,7 @@ func TestSession(t *testing.T) {
 			t.Error(err)
 		}
 		end()
-		if got := log.String(); strings.Contains(got, "s3cret") || strings.Count(got, `msg="plugin call"`) != 2 || !strings.Contains(got, "go-plugin") || strings.Contains(got, "Touch") {
+		if got := log.String(); strings.Contains(got, "s3cret") || strings.Count(got, `msg="plugin call"`) != 2 || strings.Count(got, `msg="plugin session"`) != 3 || strings.Contains(got, "Touch") {
 			t.Error(got)
 		}
 		if got := text.String(); got != "Touch your key\nTouch your key\n" {

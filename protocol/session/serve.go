@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/base64"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/internal/sessionwire"
 )
 
 // How long a process lives on after its session has ended: a host kills it after
@@ -79,7 +80,7 @@ func serve(ctx context.Context, t protocol.Transport, stdin io.Reader, stdout io
 	if getenv(handshake.MagicCookieKey) != handshake.MagicCookieValue {
 		return protocol.Errorf(protocol.CodeValidation, "%q is an argument for hosts: a session cannot be started by hand", Argument)
 	}
-	config, certificate, err := pluginTLS(getenv(clientCertificate))
+	config, certificate, err := pluginTLS(getenv(sessionwire.CertificateVariable))
 	if err != nil {
 		return err
 	}
@@ -106,8 +107,8 @@ func serve(ctx context.Context, t protocol.Transport, stdin io.Reader, stdout io
 	})
 	select {
 	case at := <-address:
-		_, err = fmt.Fprintf(stdout, handshakeFormat, at.Addr.Network(), at.Addr, base64.RawStdEncoding.EncodeToString(certificate))
-		if err != nil {
+		line := sessionwire.Handshake{Network: at.Addr.Network(), Address: at.Addr.String(), Certificate: certificate}
+		if _, err = fmt.Fprintln(stdout, &line); err != nil {
 			cancel()
 		}
 	case <-closed:
@@ -118,8 +119,27 @@ func serve(ctx context.Context, t protocol.Transport, stdin io.Reader, stdout io
 	return err
 }
 
+// pluginTLS is the plugin's side of mutual TLS, and its certificate as DER; host is
+// the certificate of the only host it talks to, PEM.
+func pluginTLS(host string) (config *tls.Config, certificate []byte, err error) {
+	hosts := x509.NewCertPool()
+	if !hosts.AppendCertsFromPEM([]byte(host)) {
+		return nil, nil, protocol.Errorf(protocol.CodeValidation, "the host gave no certificate in %s: a session needs mutual TLS", sessionwire.CertificateVariable)
+	}
+	own, err := sessionwire.NewCertificate(x509.ExtKeyUsageServerAuth)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{own},
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		ClientCAs:    hosts,
+		MinVersion:   tls.VersionTLS12,
+	}, own.Certificate[0], nil
+}
+
 func newServer(options []grpc.ServerOption) *grpc.Server {
-	const limit = protocol.MaxMessageSize + messageOverhead
+	const limit = protocol.MaxMessageSize + sessionwire.Overhead
 	return grpc.NewServer(append(options, grpc.MaxRecvMsgSize(limit), grpc.MaxSendMsgSize(limit))...)
 }
 
@@ -129,15 +149,15 @@ type server struct {
 	running   sync.WaitGroup
 }
 
-func (s *server) answer(ctx context.Context, q *request) (r *response) {
+func (s *server) answer(ctx context.Context, q *sessionwire.Request) *sessionwire.Response {
 	s.running.Add(1)
 	defer s.running.Done()
 	answer, err := s.transport.Call(ctx, protocol.Command(q.Command), q.Request)
 	if err != nil {
 		data, _ := json.Marshal(protocol.AsError(err)) // a struct of strings
-		return &response{Error: data}
+		return &sessionwire.Response{Error: data}
 	}
-	return &response{Response: answer}
+	return &sessionwire.Response{Response: answer}
 }
 
 // wait waits for the calls to end, but not for ever.

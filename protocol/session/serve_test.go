@@ -20,6 +20,13 @@ import (
 	"github.com/signet-project/signet/protocol/session"
 )
 
+func TestMain(m *testing.M) {
+	if os.Getenv(serveVariable) != "" {
+		session.Serve(&served{})
+	}
+	os.Exit(m.Run())
+}
+
 // serveVariable makes the test binary a plugin that is served for real; its value
 // says what closing the plugin does.
 const serveVariable = "SIGNET_TEST_SERVE"

@@ -1,4 +1,4 @@
-package session_test
+package sessionclient_test
 
 import (
 	"bytes"
@@ -16,17 +16,14 @@ import (
 
 	"github.com/signet-project/signet/internal/testplugin"
 	"github.com/signet-project/signet/protocol"
-	"github.com/signet-project/signet/protocol/session"
+	"github.com/signet-project/signet/protocol/session/sessionclient"
 )
 
-// The test binary is a plugin in three ways: by a script of package testplugin,
-// as Serve makes one, and as plain go-plugin does.
+// The test binary is a plugin in two ways: by a script of package testplugin, and
+// as plain go-plugin does.
 func TestMain(m *testing.M) {
 	if os.Getenv(hostVariable) != "" && len(os.Args) == 1 {
 		beHost(os.Getenv(hostVariable))
-	}
-	if os.Getenv(serveVariable) != "" {
-		session.Serve(&served{})
 	}
 	if mode := os.Getenv(rawVariable); mode != "" {
 		serveRaw(mode)
@@ -60,8 +57,8 @@ func huge(_ protocol.Command, request []byte) ([]byte, error) {
 
 // plugin is an installed plugin with a transport to it.
 type plugin struct {
-	*session.Transport
-	program session.Program
+	*sessionclient.Transport
+	program sessionclient.Program
 	dir     string
 	text    lockedBuffer
 
@@ -80,7 +77,7 @@ func install(t testing.TB, script testplugin.Script) *plugin {
 		script.Session = &testplugin.Session{}
 	}
 	p.program.Path = testplugin.Install(t, p.dir, "acme", script)
-	p.Transport = &session.Transport{Timeout: patience, Grace: 100 * time.Millisecond, Stderr: &p.text, Open: p.open}
+	p.Transport = &sessionclient.Transport{Timeout: patience, Grace: 100 * time.Millisecond, Stderr: &p.text, Open: p.open}
 	t.Cleanup(func() {
 		p.Close()
 		if opened, closed := p.count(); opened != closed {
@@ -91,7 +88,7 @@ func install(t testing.TB, script testplugin.Script) *plugin {
 	return p
 }
 
-func (p *plugin) open(context.Context) (*session.Program, error) {
+func (p *plugin) open(context.Context) (*sessionclient.Program, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.opened++

@@ -1,4 +1,4 @@
-package session_test
+package sessionclient_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/signet-project/signet/internal/testplugin"
 	"github.com/signet-project/signet/protocol"
-	"github.com/signet-project/signet/protocol/session"
+	"github.com/signet-project/signet/protocol/session/sessionclient"
 )
 
 // hostVariable makes the test binary a host of the plugin whose path it is.
@@ -21,8 +21,8 @@ func beHost(path string) {
 	if onTerminal(path) {
 		os.Exit(0)
 	}
-	transport := &session.Transport{Timeout: patience, Stderr: os.Stderr, Open: func(context.Context) (*session.Program, error) {
-		return &session.Program{Path: path}, nil
+	transport := &sessionclient.Transport{Timeout: patience, Stderr: os.Stderr, Open: func(context.Context) (*sessionclient.Program, error) {
+		return &sessionclient.Program{Path: path}, nil
 	}}
 	_, err := protocol.NewClient("acme", transport).GetMetadata(context.Background(), nil)
 	fmt.Println("called", err)

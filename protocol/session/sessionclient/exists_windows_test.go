@@ -1,4 +1,4 @@
-package session_test
+package sessionclient_test
 
 import "os"
 

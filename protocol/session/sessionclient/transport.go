@@ -1,4 +1,8 @@
-package session
+// Package sessionclient is the host's side of the transport that keeps a plugin's
+// process for many calls: the counterpart of package session, described in
+// spec/extensions.md, Transports. It speaks to plugins that hashicorp/go-plugin or
+// any gRPC library serves, and links neither.
+package sessionclient
 
 import (
 	"context"
@@ -11,7 +15,15 @@ import (
 	"time"
 
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/internal/sessionwire"
 	"github.com/signet-project/signet/protocol/stdio"
+)
+
+const (
+	// Name is how a plugin's metadata lists the transport.
+	Name = sessionwire.Name
+	// Argument is what the executable is started with, in place of a command.
+	Argument = sessionwire.Argument
 )
 
 // The values that zero fields of Transport stand for, besides those of package
@@ -49,8 +61,8 @@ type Transport struct {
 	Idle, Lifetime time.Duration
 	// Grace is the time between asking a process to end and killing it.
 	Grace time.Duration
-	// Stderr receives what the plugin writes to stderr as it comes, from one
-	// goroutine a process. Nil discards.
+	// Stderr receives what the plugin writes to stderr as it comes, one piece at a
+	// time from each process. Nil discards.
 	Stderr io.Writer
 	// Terminal, if it is the controlling terminal and the host is in the
 	// foreground, is given to the plugin while it has calls, so that it can ask
@@ -60,7 +72,8 @@ type Transport struct {
 	// stderr from the start of one call to the next; zero means
 	// protocol.MaxMessageSize.
 	MaxOutput int64
-	// Logger gets what go-plugin logs, at level debug; nil logs nothing.
+	// Logger gets the start, the connection and the end of each process, at level
+	// debug; nil logs nothing.
 	Logger *slog.Logger
 
 	mu       sync.Mutex
@@ -80,7 +93,8 @@ type Program struct {
 	File *os.File
 	// Args go between the executable and the argument "session".
 	Args []string
-	// Env is the environment, "NAME=value" each, less what go-plugin adds.
+	// Env is the environment, "NAME=value" each, less what the
+	// transport adds. What begins with PLUGIN_ is left out.
 	Env []string
 	// Check, if not nil, is called when the process has been started and before
 	// it gets a call; an error ends it and fails the call.

@@ -1,15 +1,17 @@
-package session_test
+package sessionclient_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/signet-project/signet/internal/testpki"
 	"github.com/signet-project/signet/internal/testplugin"
 	"github.com/signet-project/signet/protocol"
-	"github.com/signet-project/signet/protocol/session"
+	"github.com/signet-project/signet/protocol/session/sessionclient"
 	"github.com/signet-project/signet/protocol/stdio"
 )
 
@@ -23,6 +25,7 @@ func TestHandshake(t *testing.T) {
 			return strings.Contains(err.Error(), text) && !strings.Contains(err.Error(), "\n")
 		}
 	}
+	certificate := base64.RawStdEncoding.EncodeToString(testpki.Root(t, "plugin").Cert.Raw)
 	late := func(err error) bool { return is(err, func(*stdio.TimeoutError) bool { return true }) }
 	for name, c := range map[string]struct {
 		session testplugin.Session
@@ -37,16 +40,17 @@ func TestHandshake(t *testing.T) {
 		"text ahead":               {session: testplugin.Session{Before: "hello\n"}, ok: says("hello")},
 		"an answer":                {session: testplugin.Session{Line: `{"name":"acme"}`}, ok: says("acme")},
 		"endless line":             {session: testplugin.Session{Line: strings.Repeat("x", 1<<20)}, ok: says("xxx")},
-		"other version":            {session: testplugin.Session{Line: "1|2|unix|{socket}|grpc|"}, ok: says("version")},
-		"other core version":       {session: testplugin.Session{Line: "2|1|unix|{socket}|grpc|"}, ok: says("version")},
-		"net/rpc":                  {session: testplugin.Session{Line: "1|1|unix|{socket}|netrpc|"}, ok: says("netrpc")},
-		"socket of somebody else":  {session: testplugin.Session{Line: "1|1|unix|/run/docker.sock|grpc|"}, ok: says("neither in the directory")},
-		"socket by a way around":   {session: testplugin.Session{Line: "1|1|unix|{socket}/../../x|grpc|"}, ok: says("neither in the directory")},
-		"address in the network":   {session: testplugin.Session{Line: "1|1|tcp|192.0.2.1:80|grpc|"}, ok: says("neither in the directory")},
-		"host name":                {session: testplugin.Session{Line: "1|1|tcp|localhost.example:80|grpc|"}, ok: says("neither in the directory")},
-		"nobody at the address":    {session: testplugin.Session{Line: "1|1|tcp|127.0.0.1:1|grpc|"}, ok: says("connection")},
-		"certificate of no form":   {session: testplugin.Session{Line: "1|1|unix|{socket}|grpc|" + strings.Repeat("A", 100)}, ok: says("cert")},
-		"nobody speaks":            {session: testplugin.Session{Line: "1|1|unix|{socket}|grpc|"}, timeout: 3 * time.Second, ok: late},
+		"other version":            {session: testplugin.Session{Line: "1|2|unix|{socket}|grpc|" + certificate}, ok: says("version")},
+		"other core version":       {session: testplugin.Session{Line: "2|1|unix|{socket}|grpc|" + certificate}, ok: says("version")},
+		"net/rpc":                  {session: testplugin.Session{Line: "1|1|unix|{socket}|netrpc|" + certificate}, ok: says("netrpc")},
+		"socket of somebody else":  {session: testplugin.Session{Line: "1|1|unix|/run/docker.sock|grpc|" + certificate}, ok: says("neither in the directory")},
+		"socket by a way around":   {session: testplugin.Session{Line: "1|1|unix|{socket}/../../x|grpc|" + certificate}, ok: says("neither in the directory")},
+		"address in the network":   {session: testplugin.Session{Line: "1|1|tcp|192.0.2.1:80|grpc|" + certificate}, ok: says("neither in the directory")},
+		"host name":                {session: testplugin.Session{Line: "1|1|tcp|localhost.example:80|grpc|" + certificate}, ok: says("neither in the directory")},
+		"nobody at the address":    {session: testplugin.Session{Line: "1|1|tcp|127.0.0.1:1|grpc|" + certificate}, ok: says("connection")},
+		"no certificate":           {session: testplugin.Session{Line: "1|1|unix|{socket}|grpc|"}, ok: says("field 6 of its handshake, the certificate, is empty")},
+		"certificate of no form":   {session: testplugin.Session{Line: "1|1|unix|{socket}|grpc|" + strings.Repeat("A", 100)}, ok: says("field 6 of its handshake, the certificate,")},
+		"nobody speaks":            {session: testplugin.Session{Line: "1|1|unix|{socket}|grpc|" + certificate}, timeout: 3 * time.Second, ok: late},
 		"leaves a daemon, is deaf": {session: testplugin.Session{Line: "hello", Deaf: true, Fork: testplugin.ForkPlain}, ok: says("hello")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,7 +60,7 @@ func TestHandshake(t *testing.T) {
 				p.Timeout = c.timeout
 			}
 			err := p.metadata(t.Context())
-			if !is(err, func(*session.HandshakeError) bool { return true }) || !c.ok(err) {
+			if !is(err, func(*sessionclient.HandshakeError) bool { return true }) || !c.ok(err) {
 				t.Error(err)
 			}
 			if opened, _ := p.count(); opened != 1 {
@@ -74,7 +78,7 @@ func TestStart(t *testing.T) {
 	reason := errors.New("not the plugin it was")
 	t.Run("the executable is refused", func(t *testing.T) {
 		p := install(t, testplugin.Script{})
-		p.Transport.Open = func(context.Context) (*session.Program, error) { return nil, reason }
+		p.Transport.Open = func(context.Context) (*sessionclient.Program, error) { return nil, reason }
 		if err := p.metadata(t.Context()); !errors.Is(err, reason) {
 			t.Error(err)
 		}
@@ -92,7 +96,7 @@ func TestStart(t *testing.T) {
 	t.Run("it cannot be run", func(t *testing.T) {
 		p := install(t, testplugin.Script{})
 		p.program.Path = p.file("absent")
-		if err := p.metadata(t.Context()); !is(err, func(e *session.StartError) bool { return e.Path == p.program.Path }) {
+		if err := p.metadata(t.Context()); !is(err, func(e *sessionclient.StartError) bool { return e.Path == p.program.Path }) {
 			t.Error(err)
 		}
 	})
@@ -146,14 +150,14 @@ func TestRaw(t *testing.T) {
 	})
 	t.Run("no TLS", func(t *testing.T) {
 		p := raw(t, "no TLS")
-		if err := p.describe(t.Context(), "k"); !is(err, func(*session.HandshakeError) bool { return true }) {
+		if err := p.describe(t.Context(), "k"); !is(err, func(*sessionclient.HandshakeError) bool { return true }) {
 			t.Error(err)
 		}
 	})
 	t.Run("certificate of somebody else", func(t *testing.T) {
 		p := raw(t, "other certificate")
 		err := p.describe(t.Context(), "k")
-		if !is(err, func(*session.HandshakeError) bool { return true }) || !strings.Contains(err.Error(), "certificate") {
+		if !is(err, func(*sessionclient.HandshakeError) bool { return true }) || !strings.Contains(err.Error(), "certificate") {
 			t.Error(err)
 		}
 	})

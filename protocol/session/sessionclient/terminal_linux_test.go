@@ -1,4 +1,4 @@
-package session_test
+package sessionclient_test
 
 import (
 	"bufio"
@@ -13,7 +13,7 @@ import (
 	"github.com/signet-project/signet/internal/testplugin"
 	"github.com/signet-project/signet/internal/testterminal"
 	"github.com/signet-project/signet/protocol"
-	"github.com/signet-project/signet/protocol/session"
+	"github.com/signet-project/signet/protocol/session/sessionclient"
 	"github.com/signet-project/signet/protocol/stdio"
 )
 
@@ -38,8 +38,8 @@ func onTerminal(path string) bool {
 	if err != nil || os.Getenv(terminalVariable) == "" {
 		return false
 	}
-	transport := &session.Transport{Timeout: patience, Terminal: tty, Open: func(context.Context) (*session.Program, error) {
-		return &session.Program{Path: path}, nil
+	transport := &sessionclient.Transport{Timeout: patience, Terminal: tty, Open: func(context.Context) (*sessionclient.Program, error) {
+		return &sessionclient.Program{Path: path}, nil
 	}}
 	for range 2 {
 		answer, err := transport.Call(context.Background(), protocol.CommandDescribeKey, []byte("{}"))

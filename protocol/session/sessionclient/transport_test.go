@@ -1,4 +1,4 @@
-package session_test
+package sessionclient_test
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 
 	"github.com/signet-project/signet/internal/testplugin"
 	"github.com/signet-project/signet/protocol"
-	"github.com/signet-project/signet/protocol/session"
+	"github.com/signet-project/signet/protocol/session/sessionclient"
 	"github.com/signet-project/signet/protocol/stdio"
 )
 
@@ -39,14 +39,14 @@ func TestSession(t *testing.T) {
 			t.Errorf("on stderr: %q", text)
 		}
 		p.Close()
-		if err := p.metadata(t.Context()); !errors.Is(err, session.ErrClosed) {
+		if err := p.metadata(t.Context()); !errors.Is(err, sessionclient.ErrClosed) {
 			t.Error(err)
 		}
 	})
 	t.Run("closed before any call", func(t *testing.T) {
 		p := install(t, testplugin.Script{})
 		p.Close()
-		if err := p.metadata(t.Context()); !errors.Is(err, session.ErrClosed) {
+		if err := p.metadata(t.Context()); !errors.Is(err, sessionclient.ErrClosed) {
 			t.Error(err)
 		}
 	})
@@ -132,7 +132,7 @@ func TestSession(t *testing.T) {
 		}
 		t.Error("there is none")
 	})
-	t.Run("what go-plugin logs", func(t *testing.T) {
+	t.Run("what is logged", func(t *testing.T) {
 		for level, wanted := range map[slog.Level]bool{slog.LevelDebug: true, slog.LevelInfo: false} {
 			var log lockedBuffer
 			p := install(t, testplugin.Script{})
@@ -265,7 +265,7 @@ func TestCancel(t *testing.T) {
 		p := install(t, testplugin.Script{})
 		starting, go_on := make(chan struct{}), make(chan struct{})
 		open := p.Transport.Open
-		p.Transport.Open = func(ctx context.Context) (*session.Program, error) {
+		p.Transport.Open = func(ctx context.Context) (*sessionclient.Program, error) {
 			close(starting)
 			<-go_on
 			return open(ctx)
@@ -430,7 +430,7 @@ func TestEnd(t *testing.T) {
 		go func() { done <- p.metadata(t.Context()) }()
 		until(t, "the call", func() bool { return len(testplugin.Records(t, p.file("record"))) == 1 })
 		p.Close()
-		if err := <-done; !errors.Is(err, session.ErrClosed) {
+		if err := <-done; !errors.Is(err, sessionclient.ErrClosed) {
 			t.Error(err)
 		}
 	})
@@ -440,7 +440,7 @@ func TestEnd(t *testing.T) {
 		go func() { done <- p.metadata(t.Context()) }()
 		until(t, "the process", func() bool { return len(p.noted(t)) == 1 })
 		p.Close()
-		if err := <-done; !errors.Is(err, session.ErrClosed) {
+		if err := <-done; !errors.Is(err, sessionclient.ErrClosed) {
 			t.Error(err)
 		}
 	})
@@ -528,13 +528,13 @@ func TestTemporaryDirectory(t *testing.T) {
 		t.Setenv("TMPDIR", "/nonexistent")
 		t.Setenv("TMP", `X:\nonexistent`)
 		err := p.metadata(t.Context())
-		if err == nil || is(err, func(*session.HandshakeError) bool { return true }) || !strings.Contains(err.Error(), "nonexistent") {
+		if err == nil || is(err, func(*sessionclient.HandshakeError) bool { return true }) || !strings.Contains(err.Error(), "nonexistent") {
 			t.Error("the plugin is not to blame:", err)
 		}
 	})
 }
 
-// BenchmarkCall is one small call of an open session.
+// BenchmarkCall is one small call of an open sessionclient.
 func BenchmarkCall(b *testing.B) {
 	p := install(b, testplugin.Script{})
 	testplugin.Install(b, p.dir, "acme", testplugin.Script{Session: &testplugin.Session{}}) // records nothing

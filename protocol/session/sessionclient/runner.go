@@ -1,0 +1,244 @@
+package sessionclient
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/internal/process"
+	"github.com/signet-project/signet/protocol/internal/sessionwire"
+	"github.com/signet-project/signet/protocol/stdio"
+)
+
+const (
+	// tailSize is how much of the end of stderr is kept.
+	tailSize = 4 << 10
+	// drainTime is how long a pipe may stay open after the process and all its
+	// descendants that can be found have ended: then an unseen one holds it.
+	drainTime = 3 * time.Second
+)
+
+// runner runs the process of a session, from its start until nothing is left of
+// it.
+type runner struct {
+	limit int64
+	grace time.Duration
+	text  io.Writer // nil drops
+
+	cmd     *exec.Cmd
+	process *process.Process
+	stdin   *os.File
+	line    chan string // gets the first line of stdout, or as much of it as came
+
+	out, err     flow
+	mu           sync.Mutex      // guards text and tail
+	tail         []byte          // of stderr
+	alive        context.Context // done when nothing is left of the process
+	exited       context.CancelFunc
+	forced       atomic.Bool // it had to be killed
+	overflowOnce sync.Once
+	overflowErr  error         // which stream went over its bound
+	overflowed   chan struct{} // closed when overflowErr is set
+}
+
+// run starts the process, with three pipes.
+func run(ctx context.Context, program *Program, env []string, t *Transport) (*runner, error) {
+	r := &runner{
+		limit: t.maxOutput(), grace: orDefault(t.Grace, stdio.DefaultGrace), text: t.Stderr,
+		line: make(chan string, 1), overflowed: make(chan struct{}),
+		cmd: &exec.Cmd{
+			Path: program.Path,
+			Args: slices.Concat([]string{program.Path}, program.Args, []string{Argument}),
+			Env:  env,
+		},
+	}
+	process.RunFile(r.cmd, program.File)
+	var pipes [3][2]*os.File
+	for i := range pipes {
+		read, write, err := os.Pipe()
+		if err != nil {
+			closeAll(pipes[:i]...)
+			return nil, fmt.Errorf("open a session: make a pipe: %w", err)
+		}
+		pipes[i] = [2]*os.File{read, write}
+	}
+	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr = pipes[0][0], pipes[1][1], pipes[2][1]
+	var err error
+	if r.process, err = process.Start(ctx, r.cmd, nil); err != nil {
+		closeAll(pipes[:]...)
+		return nil, &StartError{Path: program.Path, Err: err}
+	}
+	closeAll([2]*os.File{pipes[0][0]}, [2]*os.File{pipes[1][1], pipes[2][1]})
+	r.stdin = pipes[0][1]
+	r.alive, r.exited = context.WithCancel(context.Background())
+	r.read(pipes[1][0], pipes[2][0])
+	return r, nil
+}
+
+func closeAll(pipes ...[2]*os.File) {
+	for _, pipe := range pipes {
+		for _, file := range pipe {
+			if file != nil {
+				file.Close()
+			}
+		}
+	}
+}
+
+// read reads both streams to their end, and waits for that of the process.
+func (r *runner) read(stdout, stderr *os.File) {
+	first := &firstLine{to: r.line}
+	r.out = flow{limit: r.limit, exceeded: func() { r.exceed("stdout") }, use: first.write}
+	r.err = flow{limit: r.limit, exceeded: func() { r.exceed("stderr") }, use: r.useStderr}
+	var readers sync.WaitGroup
+	readers.Go(func() {
+		r.out.readFrom(stdout)
+		first.end()
+	})
+	readers.Go(func() { r.err.readFrom(stderr) })
+	go func() {
+		_ = r.process.Wait() // what matters is in the command's state
+		deadline := time.Now().Add(drainTime)
+		stdout.SetReadDeadline(deadline)
+		stderr.SetReadDeadline(deadline)
+		readers.Wait()
+		closeAll([2]*os.File{stdout, stderr}, [2]*os.File{r.stdin})
+		r.exited()
+	}()
+}
+
+// firstLine passes on the first line that is written, and drops the rest. Of a
+// line that is too long to be a handshake it passes on enough to tell.
+type firstLine struct {
+	to   chan<- string
+	line []byte
+	over bool
+}
+
+func (f *firstLine) write(data []byte) {
+	if f.over {
+		return
+	}
+	line, _, found := bytes.Cut(data, []byte("\n"))
+	f.line = append(f.line, line...)
+	if found || len(f.line) > sessionwire.MaxHandshake {
+		f.end()
+	}
+}
+
+func (f *firstLine) end() {
+	if !f.over {
+		f.over = true // first: what comes over the connection is written, too
+		f.to <- string(f.line)
+	}
+}
+
+func (r *runner) useStderr(data []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.text != nil {
+		r.text.Write(data)
+	}
+	r.tail = append(r.tail, data...)
+	if extra := len(r.tail) - tailSize; extra > 0 {
+		r.tail = slices.Delete(r.tail, 0, extra)
+	}
+}
+
+func (r *runner) exceed(stream string) {
+	r.overflowOnce.Do(func() {
+		r.overflowErr = &protocol.AnswerError{Reason: fmt.Sprintf("wrote more than %d bytes to %s", r.limit, stream)}
+		close(r.overflowed)
+		r.process.Kill()
+	})
+}
+
+// overflow tells which stream went over its bound, if one did.
+func (r *runner) overflow() error {
+	select {
+	case <-r.overflowed:
+		return r.overflowErr
+	default:
+		return nil
+	}
+}
+
+// newCall starts the count of what the streams bring anew.
+func (r *runner) newCall() {
+	r.out.count.Store(0)
+	r.err.count.Store(0)
+}
+
+// flow is an output stream with a bound.
+type flow struct {
+	limit    int64
+	count    atomic.Int64
+	exceeded func()
+	use      func([]byte)
+}
+
+func (f *flow) readFrom(stream io.Reader) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := stream.Read(buffer)
+		if !f.take(buffer[:n]) || err != nil {
+			return
+		}
+	}
+}
+
+// take uses data unless it goes over the bound.
+func (f *flow) take(data []byte) bool {
+	if f.count.Add(int64(len(data))) > f.limit {
+		f.exceeded()
+		return false
+	}
+	f.use(data)
+	return true
+}
+
+// end asks the process to end, by closing its stdin, kills it when it does not,
+// and returns when nothing is left of it.
+func (r *runner) end() {
+	r.stdin.Close()
+	grace := time.NewTimer(r.grace)
+	defer grace.Stop()
+	select {
+	case <-r.alive.Done():
+	case <-grace.C:
+		r.kill()
+		<-r.alive.Done()
+	}
+}
+
+// kill ends the process at once.
+func (r *runner) kill() {
+	r.forced.Store(true)
+	r.process.Kill()
+}
+
+// exit tells how the process ended.
+func (r *runner) exit() *stdio.ExitError {
+	<-r.alive.Done()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	state := r.cmd.ProcessState
+	return &stdio.ExitError{Code: state.ExitCode(), State: state.String(), Stderr: string(r.tail)}
+}
+
+// interrupted tells whether Ctrl-C ended the process.
+func (r *runner) interrupted() bool {
+	<-r.alive.Done()
+	return process.Interrupted(r.cmd.ProcessState)
+}
+
+// saidSomething tells whether anything came out of stdout.
+func (r *runner) saidSomething() bool { return r.out.count.Load() > 0 }
