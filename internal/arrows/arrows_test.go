@@ -99,7 +99,10 @@ var forbidden = map[string][]string{
 	"cmd/signet": {
 		"github.com/aws/", "github.com/Azure/", "github.com/hashicorp/vault/", "github.com/miekg/pkcs11",
 		"github.com/ThalesGroup/crypto11", "github.com/notaryproject/notation-", module + "plugins/",
+		// A host reaches sessions by a client of its own: its start is what scripts wait for.
+		"github.com/hashicorp/go-plugin", "google.golang.org/grpc",
 	},
+	"protocol/session/sessionclient": sessionLibraries,
 	// What a plugin without sessions is made of.
 	"protocol":        sessionLibraries,
 	"protocol/stdio":  sessionLibraries,
