@@ -63,6 +63,9 @@ func (a *app) blobSignCommand() *cobra.Command {
 		if err := checkMediaType(mediaType); err != nil {
 			return err
 		}
+		if directory == "" && cmd.Flags().Changed("signature-directory") {
+			return errors.New("signature directory cannot be empty")
+		}
 		blob, err := openBlob(args[0])
 		if err != nil {
 			return err
@@ -108,6 +111,9 @@ func (a *app) signedBlobJSON(blob, path, mediaType string, signature []byte) err
 
 // openBlob opens a regular file for reading.
 func openBlob(path string) (*os.File, error) {
+	if path == "" {
+		return nil, errors.New("blob path cannot be empty")
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -121,8 +127,12 @@ func openBlob(path string) (*os.File, error) {
 // confirmSignature asks before a signature file is replaced (BLOB-05). A question
 // has no place in JSON.
 func (a *app) confirmSignature(path string, force bool, output string) (bool, error) {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
+	}
+	if err != nil { // a directory on the way is none, or closed
+		return false, fmt.Errorf("failed to write signature to file: %w", err)
 	}
 	if force {
 		a.warnf("existing signature file will be overwritten")
@@ -165,14 +175,10 @@ func (a *app) blobVerifyCommand() *cobra.Command {
 	flags.StringVar(&policy, "policy-name", "", "policy name to verify against. If not provided, the global policy is used if exists")
 	flags.StringArrayVar(&pluginConfig, "plugin-config", nil, "{key}={value} pairs that are passed as it is to a plugin, refer plugin's documentation to set appropriate values")
 	flags.StringArrayVarP(&metadata, "user-metadata", "m", nil, "user defined {key}={value} pairs that must be present in the signature for successful verification if provided")
-	mustMark(cmd.MarkFlagRequired("signature"))
 	report := a.reportFlags(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkOutput(report.output, "text", "json"); err != nil {
 			return err
-		}
-		if signaturePath == "" {
-			return errors.New("filepath of the signature cannot be empty")
 		}
 		if flags.Changed("media-type") {
 			if err := checkMediaType(mediaType); err != nil {
@@ -211,6 +217,9 @@ func (a *app) blobVerifyCommand() *cobra.Command {
 
 // readSignature reads a signature file; its name says the format (BLOB-08).
 func readSignature(path string) ([]byte, envelope.Format, error) {
+	if path == "" {
+		return nil, "", errors.New("filepath of the signature cannot be empty")
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, "", fmt.Errorf("failed to read signature file: %w", err)
@@ -239,7 +248,7 @@ func signatureFormat(name string, data []byte) (envelope.Format, error) {
 		return "", fmt.Errorf("signature file %s is neither a JWS nor a COSE signature envelope", name)
 	}
 	parts := strings.Split(name, ".")
-	if parts[len(parts)-1] != "sig" {
+	if !strings.EqualFold(parts[len(parts)-1], "sig") {
 		return "", fmt.Errorf("invalid signature filename %s. The file extension must be .sig", name)
 	}
 	if len(parts) < 3 {
