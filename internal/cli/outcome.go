@@ -14,6 +14,7 @@ import (
 	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/pki"
 	"github.com/signet-project/signet/host/revocation"
+	"github.com/signet-project/signet/host/trust"
 )
 
 // reportFlags say how the result of a verification is shown.
@@ -116,7 +117,20 @@ func (a *app) verifyError(outcome *host.Outcome, err error) error {
 	if _, ok := errors.AsType[*host.LimitError](err); ok {
 		return err
 	}
+	if outcome == nil && isPolicyFault(err) {
+		return err
+	}
 	return fmt.Errorf("signature verification failed: %w", err)
+}
+
+// isPolicyFault tells, of a verification that did not begin, a policy that is missing
+// or cannot be used from one that does not provide for what is to be verified. Such an
+// error stands alone (TP-03).
+func isPolicyFault(err error) bool {
+	_, noStatement := errors.AsType[*trust.NoStatementError](err)
+	_, noScope := errors.AsType[*trust.ScopeError](err)
+	_, notEnforced := errors.AsType[*host.NotEnforcedError](err)
+	return !noStatement && !noScope && !notEnforced
 }
 
 // outcomeView is the JSON of a verification (spec/schemas/verify-output.json).
