@@ -175,7 +175,7 @@ func (a *app) openJournal(path, basis string) (*batch.Journal, map[string]batch.
 	if err != nil {
 		return nil, nil, err
 	}
-	if stdout, ok := a.Stdout.(*os.File); ok && journal.Same(stdout) {
+	if stdout := fileOf(a.Stdout); stdout != nil && journal.Same(stdout) {
 		return nil, nil, errors.Join(fmt.Errorf("standard output goes to %s, too: --resume writes it by itself", path), journal.Close())
 	}
 	return journal, settled, nil

@@ -39,13 +39,17 @@ type Env struct {
 // Run executes one command line and returns the exit status: 0 on success, 1 on
 // any error, which has then been written to Stderr.
 func Run(ctx context.Context, env Env) int {
-	stderr := &lineWriter{w: env.Stderr}
-	env.Stderr = stderr
+	stderr, stdout := &lineWriter{w: env.Stderr}, &resultWriter{w: env.Stdout}
+	env.Stderr, env.Stdout = stderr, stdout
 	a := newApp(env)
 	a.interrupted = ctx.Done()
 	root := a.rootCommand()
 	root.SetArgs(env.Args[1:])
-	if err := root.ExecuteContext(ctx); err != nil {
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = stdout.failure()
+	}
+	if err != nil {
 		stderr.endLine()
 		a.eprintln("Error: " + a.inOurName(err.Error()))
 		if advice := a.advice(err); advice != "" {

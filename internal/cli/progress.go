@@ -83,7 +83,7 @@ func (p *progress) stop() {
 
 // asTerminal is w if that is a terminal, else nil.
 func asTerminal(w io.Writer) *os.File {
-	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+	if file := fileOf(w); file != nil && term.IsTerminal(int(file.Fd())) {
 		return file
 	}
 	return nil

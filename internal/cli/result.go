@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// resultWriter is standard output. It keeps the first error of writing: a run whose
+// result did not arrive has failed, whoever wrote it.
+type resultWriter struct {
+	mu  sync.Mutex
+	w   io.Writer
+	err error
+}
+
+func (r *resultWriter) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n, err := r.w.Write(p)
+	if r.err == nil {
+		r.err = err
+	}
+	return n, err
+}
+
+func (r *resultWriter) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		return nil
+	}
+	return fmt.Errorf("the result could not be written: %w", r.err)
+}
+
+// fileOf is the file behind a writer of this program, nil if there is none.
+func fileOf(w io.Writer) *os.File {
+	if result, ok := w.(*resultWriter); ok {
+		w = result.w
+	}
+	f, _ := w.(*os.File)
+	return f
+}
