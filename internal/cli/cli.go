@@ -169,6 +169,7 @@ Keys live in plugins or files, trust in policies and trust stores below
 		a.loginCommand(), a.logoutCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	a.pluginFlags(root)
+	a.formerFlags(root)
 	a.completeAll(root)
 	return root
 }

@@ -175,6 +175,9 @@ trust policy in force or by the one of --policy; that does not change the exit s
 	cmd.Flags().StringVar(&f.policy, "policy", "", "file with the trust policy whose verdict the page shows (default: the one in force)")
 	cmd.Flags().StringVar(&f.scope, "scope", "", "trust policy scope for the verdict on the page (default: the repository; needed with --oci-layout)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if f.output == "text" { // as notation v1 calls it
+			f.output = "tree"
+		}
 		if err := checkOutput(f.output, "tree", "json", "html"); err != nil {
 			return err
 		}
