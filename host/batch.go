@@ -117,6 +117,7 @@ func (v *Verifier) Basis(ctx context.Context, settings ...string) (string, error
 	for _, statement := range policy.Statements {
 		for _, ref := range statement.TrustStores {
 			certs, err := v.Stores.Certificates(ctx, ref)
+			basis.Add([]byte(ref.String())) // a certificate may have moved to the next store
 			if err != nil {
 				basis.Add([]byte(err.Error()))
 			}

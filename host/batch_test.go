@@ -395,6 +395,16 @@ func TestVerifierBasis(t *testing.T) {
 		t.Error("a missing store makes no difference")
 	}
 	s = newStage(t)
+	s.statement["trustStores"] = []string{"ca:acme", "signingAuthority:acme"}
+	ca, authority := trust.StoreRef{Type: trust.StoreCA, Name: "acme"}, trust.StoreRef{Type: trust.StoreSigningAuthority, Name: "acme"}
+	one, two, three := s.root.Cert, testpki.Root(t, "Two").Cert, testpki.Root(t, "Three").Cert
+	s.stores[ca], s.stores[authority] = []*x509.Certificate{one, two}, []*x509.Certificate{three}
+	before = basis("a")
+	s.stores[ca], s.stores[authority] = []*x509.Certificate{one}, []*x509.Certificate{two, three}
+	if before == basis("a") {
+		t.Error("a certificate in a store of another type makes no difference")
+	}
+	s = newStage(t)
 	before = basis("a")
 	s.level("audit")
 	if before == basis("a") {

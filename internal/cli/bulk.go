@@ -55,7 +55,8 @@ func bulkHelp(verb, done string) string {
 --output jsonl make a run over many artifacts. One that fails does not keep the
 others from being ` + done + `; the exit status is 1 if any failed. With --output jsonl
 each artifact has one JSON line (spec/schemas/result-line.json), written when it is
-done. Files made by --resume merge by concatenation; to ` + verb + ` anew, give another file.`
+done. Files made by --resume merge by concatenation; to ` + verb + ` anew, give another file.
+Such a file is believed: keep it where only those can write who may decide what counts.`
 }
 
 // wanted tells whether the command line asks for a run over many artifacts.

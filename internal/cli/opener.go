@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"path/filepath"
 	"sync"
 
 	"github.com/signet-project/signet/host"
@@ -61,6 +62,15 @@ func (o *opener) inLayout(ctx context.Context, reference string) (*host.Place, e
 		o.layouts[ref.Path] = layout
 	}
 	return &host.Place{Repository: layout, Name: ref.Path, Reference: ref.Reference}, nil
+}
+
+// layoutDirectory is where the paths in references to layouts start; empty for
+// references to registries. In another directory the same path is another layout.
+func layoutDirectory(layout bool) (string, error) {
+	if !layout {
+		return "", nil
+	}
+	return filepath.Abs(".")
 }
 
 // isTag tells whether a reference can point to something else tomorrow.

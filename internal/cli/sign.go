@@ -119,7 +119,11 @@ func signedText(name string, signed *host.Signed) string {
 
 // signMany signs all that is listed.
 func (a *app) signMany(ctx context.Context, f *signFlags, signer *host.Signer, references []string) error {
-	basis := batch.NewBasis("sign", f.signer.key, f.signer.plugin, f.signer.id, f.signer.format, f.signer.expiry.String(), f.signer.timestampURL)
+	directory, err := layoutDirectory(f.layout)
+	if err != nil {
+		return err
+	}
+	basis := batch.NewBasis("sign", f.signer.key, f.signer.plugin, f.signer.id, f.signer.format, f.signer.expiry.String(), f.signer.timestampURL, directory)
 	for _, pair := range pairs(signer.UserMetadata) {
 		basis.Add([]byte(pair[0] + "=" + pair[1]))
 	}

@@ -100,6 +100,16 @@ func (f *verifyFlags) request(place *host.Place) host.ArtifactRequest {
 	}
 }
 
+// settings are what results rest on besides policy and trust stores.
+func (f *verifyFlags) settings() ([]string, error) {
+	directory, err := layoutDirectory(f.layout)
+	settings := []string{f.scope, fmt.Sprint(f.maxSignatures), directory}
+	for _, values := range []map[string]string{f.required, f.configuration} {
+		settings = append(settings, fmt.Sprintf("%q", pairs(values)))
+	}
+	return settings, err
+}
+
 // verifyOne verifies one artifact.
 func (a *app) verifyOne(ctx context.Context, f *verifyFlags, reference string) error {
 	place, err := a.open(ctx, f.registry, reference, f.layout, artifact.OpenOptions{})
@@ -127,9 +137,9 @@ func (a *app) verifyMany(ctx context.Context, f *verifyFlags, references []strin
 	}
 	defer end()
 	verifier.Plugins = pool
-	settings := []string{f.scope, fmt.Sprint(f.maxSignatures)}
-	for _, values := range []map[string]string{f.required, f.configuration} {
-		settings = append(settings, fmt.Sprint(pairs(values)))
+	settings, err := f.settings()
+	if err != nil {
+		return err
 	}
 	basis, err := verifier.Basis(ctx, settings...)
 	if err != nil {
