@@ -269,6 +269,9 @@ func TestResponderAuthorisation(t *testing.T) {
 		{"REV-08 responder may not sign by its key usage", func(s *scene) ocspSpec {
 			return ocspSpec{signer: delegate(s.t, s.root, noCheck, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment })}
 		}, ProblemSignature},
+		{"REV-08 responder certificate issued with SHA-1", func(s *scene) ocspSpec {
+			return ocspSpec{signer: delegate(s.t, s.root, noCheck, func(c *x509.Certificate) { c.SignatureAlgorithm = x509.ECDSAWithSHA1 })}
+		}, ProblemSignature},
 		{"REV-08 expired responder certificate", func(s *scene) ocspSpec {
 			now := s.clock.Now()
 			return ocspSpec{signer: delegate(s.t, s.root, noCheck, testpki.Validity(now.Add(-2*time.Hour), now.Add(-time.Second)))}
