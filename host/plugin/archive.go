@@ -158,7 +158,8 @@ func (u *unpacker) tarGz(p pack) error {
 		if err := u.count(); err != nil {
 			return err
 		}
-		if !header.FileInfo().Mode().IsRegular() {
+		// By its mode, a hard link or a header of the archive itself is a regular file, an empty one.
+		if header.Typeflag != tar.TypeReg || !header.FileInfo().Mode().IsRegular() {
 			continue
 		}
 		base := path.Base(strings.ReplaceAll(header.Name, `\`, "/"))

@@ -1,8 +1,10 @@
 package plugin
 
 import (
+	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
 	"io/fs"
@@ -163,6 +165,29 @@ func TestUnpack(t *testing.T) {
 		dir, _, _, err = unpackTo(t, tarGzOf(t, item{exe, 0o755, nil}, item{"a/L", 0o644, []byte("1")}, item{"b/L", 0o644, []byte("2")}), "")
 		if last, readErr := os.ReadFile(filepath.Join(dir, "L")); err != nil || readErr != nil || string(last) != "2" {
 			t.Error("the last of two files remains:", string(last), err, readErr)
+		}
+	})
+	t.Run("PLG-66 what is only like a file in a tar archive is skipped", func(t *testing.T) {
+		var out bytes.Buffer
+		g := gzip.NewWriter(&out)
+		w := tar.NewWriter(g)
+		for _, header := range []*tar.Header{
+			{Typeflag: tar.TypeXGlobalHeader, Name: "pax_global_header", PAXRecords: map[string]string{"comment": "made by git archive"}},
+			{Typeflag: tar.TypeReg, Name: exe, Mode: 0o755},
+			{Typeflag: tar.TypeLink, Name: "notation-y" + binarySuffix, Linkname: "/bin/sh", Mode: 0o755},
+			{Typeflag: tar.TypeLink, Name: "lib/" + exe, Linkname: exe, Mode: 0o755},
+			{Typeflag: tar.TypeChar, Name: "device", Mode: 0o644},
+		} {
+			if err := w.WriteHeader(header); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(w.Close(), g.Close()); err != nil {
+			t.Fatal(err)
+		}
+		dir, name, _, err := unpackTo(t, out.Bytes(), "")
+		if got := listing(t, dir); err != nil || name != "x" || !slices.Equal(got, []string{exe}) {
+			t.Error(got, name, err)
 		}
 	})
 	t.Run("PLG-66 absolute names stay inside", func(t *testing.T) {
