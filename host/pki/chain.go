@@ -8,6 +8,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,12 +92,13 @@ func CheckRules(chain []*x509.Certificate, purpose Purpose) error {
 
 // CheckIssuance is the expensive part of CheckChain: each certificate is signed
 // by the key of the next, and the last by its own. It expects a chain that
-// CheckRules accepts.
+// CheckRules accepts. It begins with the root: where that is trusted already, what
+// a stranger put below it fails at once.
 func CheckIssuance(chain []*x509.Certificate) error {
 	if len(chain) == 0 {
 		return ErrEmptyChain
 	}
-	for i, cert := range chain {
+	for i, cert := range slices.Backward(chain) {
 		if err := checkIssued(chain, i); err != nil {
 			return &ChainError{Index: i, Subject: DisplayName(cert.RawSubject), Err: err}
 		}
