@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"slices"
 
-	"github.com/signet-project/signet/host/pki"
 	"github.com/signet-project/signet/host/trust"
 )
 
@@ -20,7 +19,7 @@ type vote struct {
 	signature *SignatureOutcome
 	identity  string
 	publicKey string // SubjectPublicKeyInfo, DER
-	root      string // fingerprint
+	root      string // SubjectPublicKeyInfo of the anchor, which a renewed certificate keeps
 }
 
 func newBallot(statement *trust.Statement) *ballot {
@@ -40,7 +39,7 @@ func (b *ballot) cast(signature *SignatureOutcome) []*SignatureOutcome {
 		return nil // only logged as failing; it has no signer that could be told apart
 	}
 	cast := vote{
-		signature: signature, identity: signature.Identity, root: pki.Fingerprint(signature.Anchor),
+		signature: signature, identity: signature.Identity, root: string(signature.Anchor.RawSubjectPublicKeyInfo),
 		publicKey: string(signature.leaf().RawSubjectPublicKeyInfo),
 	}
 	if slices.ContainsFunc(b.votes, func(v vote) bool {

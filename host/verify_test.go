@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -760,6 +761,19 @@ func TestThreshold(t *testing.T) {
 	t.Run("distinct roots", func(t *testing.T) {
 		missed(t, two(t, "root", signer{"a", "r"}, signer{"b", "r"}), 1)
 		two(t, "root", signer{"a", "r"}, signer{"b", "r"}, signer{"c", "q"}).passes()
+	})
+	t.Run("a root and its renewed certificate are one root", func(t *testing.T) {
+		s := two(t, "root", signer{"a", "r"})
+		ca := trust.StoreRef{Type: trust.StoreCA, Name: "acme"}
+		old := s.stores[ca][0]
+		key := testpki.FreshKey(t, protocol.KeySpecEC256)
+		for _, name := range []string{"b", "c"} {
+			authority := testpki.Issue(t, nil, key, &x509.Certificate{Subject: testpki.DefaultSubject("root"), KeyUsage: old.KeyUsage, BasicConstraintsValid: true, IsCA: true})
+			s.stores[ca] = append(s.stores[ca], authority.Cert)
+			s.sign(by(authority.Leaf(t, name, protocol.KeySpecEC256)))
+		}
+		s.stores[ca], s.repo.signatures = s.stores[ca][1:], s.repo.signatures[1:]
+		missed(t, s, 1)
 	})
 	t.Run("audit does not loosen it", func(t *testing.T) {
 		s := two(t, "identity", signer{"a", "r"}, signer{"x", "r"})
