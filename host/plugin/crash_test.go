@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -166,6 +167,9 @@ func TestKilled(t *testing.T) {
 			m := NewManager(tempDir(t), Options{RequirePins: true})
 			mustInstall(t, m, InstallRequest{File: scriptPackage(t, "1.0.0")})
 			killAt(t, crashPlan{Dir: m.dir, File: scriptPackage(t, "2.0.0"), Fetched: true, Step: step})
+			if len(downloads(t, m)) != 1 {
+				t.Error("what was being fetched is not where it is looked for")
+			}
 			want := "1.0.0"
 			if i > slices.Index(inOneStep, "swapped") {
 				want = "2.0.0"
@@ -176,6 +180,41 @@ func TestKilled(t *testing.T) {
 			checkRecovers(t, m, "3.0.0")
 		})
 	}
+	t.Run("the next download, though it fails, removes what was left of one", func(t *testing.T) {
+		m := NewManager(tempDir(t), Options{})
+		killAt(t, crashPlan{Dir: m.dir, File: scriptPackage(t, "1.0.0"), Fetched: true, Step: "fetching"})
+		left := downloads(t, m)
+		_, err := m.Install(t.Context(), InstallRequest{Fetch: func(context.Context, io.Writer) error {
+			if now := downloads(t, m); len(left) != 1 || len(now) != 1 || now[0] == left[0] {
+				t.Errorf("%q, then %q", left, now)
+			}
+			return io.ErrUnexpectedEOF
+		}})
+		if !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Error(err)
+		}
+		checkClean(t, m)
+	})
+	t.Run("a download that goes on is left alone", func(t *testing.T) {
+		m := NewManager(tempDir(t), Options{})
+		result := mustInstall(t, m, InstallRequest{Fetch: func(_ context.Context, w io.Writer) error {
+			data, err := os.ReadFile(scriptPackage(t, "1.0.0"))
+			if err != nil {
+				return err
+			}
+			_, err = w.Write(data)
+			other := NewManager(m.dir, Options{})
+			mustInstall(t, other, InstallRequest{File: scriptPackage(t, "0.9.0")})
+			if len(downloads(t, m)) != 1 {
+				t.Error("it was removed")
+			}
+			return err
+		}})
+		if result.Previous != "0.9.0" || result.Version != "1.0.0" {
+			t.Errorf("%+v", result)
+		}
+		checkClean(t, m)
+	})
 	for _, step := range []string{"moved away", "unpinned"} {
 		t.Run("uninstall: "+step, func(t *testing.T) {
 			m := NewManager(tempDir(t), Options{RequirePins: true})
@@ -187,6 +226,12 @@ func TestKilled(t *testing.T) {
 			checkRecovers(t, m, "1.0.0")
 		})
 	}
+}
+
+// downloads are the names of the directories of downloads.
+func downloads(t *testing.T, m *Manager) []string {
+	t.Helper()
+	return slices.DeleteFunc(listing(t, m.dir), func(name string) bool { return !strings.HasPrefix(name, downloadPrefix) })
 }
 
 // checkRecovers installs another version on top of what a killed program left.

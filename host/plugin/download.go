@@ -9,7 +9,10 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"path/filepath"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // DownloadTimeout bounds the download of a plugin.
@@ -18,16 +21,16 @@ const DownloadTimeout = 10 * time.Minute
 // maxRedirects is how many redirections a download may follow.
 const maxRedirects = 10
 
-// fetch gets the package of a request into a new temporary file, which the caller
+// fetch gets the package of a request into a new file, which the function returned
 // removes, and lets the request be about that.
-func (m *Manager) fetch(ctx context.Context, r *InstallRequest) error {
+func (m *Manager) fetch(ctx context.Context, r *InstallRequest) (remove func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, DownloadTimeout)
 	defer cancel()
 	fetch := r.Fetch
 	if r.URL != "" {
 		source, err := r.parseURL()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if r.FileName == "" {
 			r.FileName = path.Base(source.Path)
@@ -43,18 +46,61 @@ func (m *Manager) fetch(ctx context.Context, r *InstallRequest) error {
 	} else if r.FileName == "" {
 		r.FileName = "package" // an archive: no executable has this name
 	}
-	temporary, err := os.CreateTemp("", "notation-plugin-download-*")
+	file, remove, err := m.downloadFile(ctx)
 	if err != nil {
-		return fmt.Errorf("failed to create temporary file required for downloading plugin: %w", err)
+		return nil, fmt.Errorf("failed to create temporary file required for downloading plugin: %w", err)
 	}
-	bounded := &boundedWriter{w: temporary, left: MaxPackageSize - 1, err: errFileSize}
-	if err := errors.Join(fetch(ctx, bounded), temporary.Close()); err != nil {
-		os.Remove(temporary.Name())
-		return err
+	bounded := &boundedWriter{w: file, left: MaxPackageSize - 1, err: errFileSize}
+	if err := errors.Join(fetch(ctx, bounded), file.Close()); err != nil {
+		remove()
+		return nil, err
 	}
 	r.status("Download completed")
-	r.File, r.fetched = temporary.Name(), temporary.Name()
-	return nil
+	r.File, r.fetched = file.Name(), file.Name()
+	return remove, nil
+}
+
+// downloadPrefix starts the names of the directories of downloads.
+const downloadPrefix = scratchPrefix + "download-"
+
+// downloadFile makes a file in a directory of its own, which other programs leave
+// alone while this one lives; the guard is free in the meantime, for a download may
+// take long. The function returned removes both.
+func (m *Manager) downloadFile(ctx context.Context) (file *os.File, remove func(), err error) {
+	if err := os.MkdirAll(m.dir, 0o755); err != nil {
+		return nil, nil, err
+	}
+	release, err := m.store.guard(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
+	m.cleanScratch()
+	dir, err := os.MkdirTemp(m.dir, downloadPrefix+"*")
+	if err != nil {
+		return nil, nil, err
+	}
+	alive := flock.New(filepath.Join(dir, guardName))
+	remove = func() {
+		alive.Close()
+		os.RemoveAll(dir)
+	}
+	if _, err = alive.TryLock(); err == nil {
+		file, err = os.Create(filepath.Join(dir, "package"))
+	}
+	if err != nil {
+		remove()
+		return nil, nil, err
+	}
+	return file, remove, nil
+}
+
+// downloading tells whether the program that made the directory of a download lives.
+func downloading(dir string) bool {
+	alive := flock.New(filepath.Join(dir, guardName))
+	defer alive.Close()
+	free, err := alive.TryLock()
+	return err == nil && !free
 }
 
 func (r InstallRequest) parseURL() (*url.URL, error) {

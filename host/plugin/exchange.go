@@ -180,12 +180,14 @@ func (m *Manager) repair(ctx context.Context, name string) bool {
 	return err == nil
 }
 
-// cleanScratch removes what interrupted programs left behind. The guard is held.
+// cleanScratch removes what interrupted programs left behind. The guard is held, so
+// that of everything unfinished only a download can be somebody's.
 func (m *Manager) cleanScratch() {
 	entries, _ := os.ReadDir(m.dir)
 	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), scratchPrefix) {
-			os.RemoveAll(filepath.Join(m.dir, entry.Name()))
+		path := filepath.Join(m.dir, entry.Name())
+		if strings.HasPrefix(entry.Name(), scratchPrefix) && !(strings.HasPrefix(entry.Name(), downloadPrefix) && downloading(path)) {
+			os.RemoveAll(path)
 		}
 	}
 }

@@ -85,10 +85,11 @@ func (m *Manager) Install(ctx context.Context, r InstallRequest) (*InstallResult
 		return nil, err
 	}
 	if r.URL != "" || r.Fetch != nil {
-		if err := m.fetch(ctx, &r); err != nil {
+		remove, err := m.fetch(ctx, &r)
+		if err != nil {
 			return nil, err
 		}
-		defer os.Remove(r.File)
+		defer remove()
 	}
 	if r.FileName == "" {
 		r.FileName = filepath.Base(r.File)
