@@ -271,6 +271,17 @@ func (a *app) log() *slog.Logger {
 	return a.debugTo
 }
 
+// pluginOptions say how plugins are run, whatever they are run for.
+func (a *app) pluginOptions() (plugin.Options, error) {
+	return plugin.Options{
+		Environ:     a.Environ,
+		Withhold:    a.pluginRun.withheld,
+		Timeout:     a.pluginRun.timeout,
+		ListTimeout: a.pluginRun.timeout,
+		Logger:      a.log(),
+	}, a.pluginRun.check()
+}
+
 // plugins is the manager of the installed plugins.
 func (a *app) plugins() (*plugin.Manager, error) {
 	settings, err := a.settings()
@@ -281,22 +292,17 @@ func (a *app) plugins() (*plugin.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.pluginRun.check(); err != nil {
+	options, err := a.pluginOptions()
+	if err != nil {
 		return nil, err
 	}
-	return plugin.NewManager(a.dirs.Plugins(), plugin.Options{
-		Environ:     a.Environ,
-		Withhold:    a.pluginRun.withheld,
-		Timeout:     a.pluginRun.timeout,
-		ListTimeout: a.pluginRun.timeout,
-		Terminal:    a.terminal(),
-		Stderr:      &limitedWriter{w: a.Stderr, left: maxPluginStderr},
-		HTTPClient:  client,
-		Logger:      a.log(),
-		RequirePins: settings.RequirePins,
-		MemoryDir:   a.dirs.PluginMemory(),
-		Warn:        func(err error) { a.warnf("%v", err) },
-	}), nil
+	options.Terminal = a.terminal()
+	options.Stderr = &limitedWriter{w: a.Stderr, left: maxPluginStderr}
+	options.HTTPClient = client
+	options.RequirePins = settings.RequirePins
+	options.MemoryDir = a.dirs.PluginMemory()
+	options.Warn = func(err error) { a.warnf("%v", err) }
+	return plugin.NewManager(a.dirs.Plugins(), options), nil
 }
 
 // maxPluginStderr is how much of what plugins write to standard error is shown, in

@@ -7,7 +7,6 @@ import (
 
 	"github.com/signet-project/signet/host/artifact"
 	"github.com/signet-project/signet/host/doctor"
-	"github.com/signet-project/signet/host/plugin"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -35,10 +34,14 @@ and 0 when there are warnings alone.`,
 		if err := checkOutput(output, "text", "json"); err != nil {
 			return err
 		}
+		plugins, err := a.pluginOptions()
+		if err != nil {
+			return err
+		}
 		examiner := &doctor.Doctor{
 			Dirs: a.dirs, Program: a.name, Registries: args,
 			DockerConfigFile: artifact.DockerConfigFile(a.getenv, a.Home),
-			Plugins:          plugin.Options{Environ: a.Environ, Logger: a.log()},
+			Plugins:          plugins,
 			Client:           func() (*artifact.Client, error) { return a.client(registry) },
 		}
 		view := viewFindings(examiner.Examine(cmd.Context()))

@@ -51,6 +51,7 @@ var commandRows = []struct{ row, command, flags string }{
 	{"CLI-04", "verify", "plugin-timeout plugin-env"},
 	{"CLI-04", "blob sign", "plugin-timeout plugin-env"},
 	{"CLI-04", "blob verify", "plugin-timeout plugin-env"},
+	{"CLI-49", "doctor", "plugin-timeout plugin-env"},
 	{"BLOB-01", "blob sign", "output force media-type signature-directory debug expiry id key plugin plugin-config signature-format timestamp-root-cert timestamp-url user-metadata"},
 	{"BLOB-07", "blob verify", "output signature media-type plugin-config policy-name user-metadata debug"},
 	{"BLOB-14", "blob inspect", "output debug"},

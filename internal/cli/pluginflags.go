@@ -19,7 +19,7 @@ type pluginRun struct {
 // runsPlugins are the commands that may run plugins in the course of their work.
 var runsPlugins = []string{
 	"sign", "verify", "inspect", "blob sign", "blob verify", "key describe", "key csr", "key export-public",
-	"plugin install", "plugin list", "plugin publish",
+	"plugin install", "plugin list", "plugin publish", "doctor",
 }
 
 // pluginFlags adds to the commands that run plugins how these are run.
