@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,19 +105,39 @@ func TestArtifact(t *testing.T) {
 		data := []byte(strings.Replace(string(index), "darwin", "linux", 1))
 		checkNotPlugin(t, second(FindManifest(described(data), data, linux)), "2 manifests for linux/arm64")
 	})
-	for name, text := range map[string]string{
-		"nothing": "", "null": "null", "a list": "[]", "two documents": string(index) + "{}", "no entries": `{"artifactType":"` + ArtifactType + `"}`,
-		"entries without platform": `{"artifactType":"` + ArtifactType + `","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json"}]}`,
-		"a member twice":           strings.Replace(string(index), `"schemaVersion":2`, `"schemaVersion":2,"artifactType":"x"`, 1),
-		"members in another case":  strings.ReplaceAll(string(index), "artifactType", "ArtifactType"),
-		"nested indexes":           strings.ReplaceAll(string(index), "image.manifest.v1", "image.index.v1"),
-	} {
+	for name, text := range badIndexes(string(index)) {
 		t.Run("index: "+name, func(t *testing.T) {
 			checkNotPlugin(t, second(FindManifest(described([]byte(text)), []byte(text), linux)), "")
 		})
 	}
-	manifest := string(manifests[linux])
-	for name, c := range map[string]struct{ text, want string }{
+	for name, c := range badManifests(string(manifests[linux])) {
+		t.Run("manifest: "+name, func(t *testing.T) {
+			_, _, err := FindPackage(described([]byte(c.text)), []byte(c.text))
+			checkNotPlugin(t, err, c.want)
+		})
+	}
+	t.Run("a manifest made with another tool needs no label", func(t *testing.T) {
+		pkg, label, err := FindPackage(described([]byte(unlabelled)), []byte(unlabelled))
+		if err != nil || label != (Label{}) || pkg.Digest != somePackage.Digest {
+			t.Error(pkg, label, err)
+		}
+	})
+}
+
+// badIndexes are spoiled forms of the index of a publication for darwin and linux.
+func badIndexes(index string) map[string]string {
+	return map[string]string{
+		"nothing": "", "null": "null", "a list": "[]", "two documents": index + "{}", "no entries": `{"artifactType":"` + ArtifactType + `"}`,
+		"entries without platform": `{"artifactType":"` + ArtifactType + `","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json"}]}`,
+		"a member twice":           strings.Replace(index, `"schemaVersion":2`, `"schemaVersion":2,"artifactType":"x"`, 1),
+		"members in another case":  strings.ReplaceAll(index, "artifactType", "ArtifactType"),
+		"nested indexes":           strings.ReplaceAll(index, "image.manifest.v1", "image.index.v1"),
+	}
+}
+
+// badManifests are spoiled forms of a manifest, and what is said of each.
+func badManifests(manifest string) map[string]struct{ text, want string } {
+	return map[string]struct{ text, want string }{
 		"nothing":            {"", "not valid"},
 		"a container image":  {strings.Replace(manifest, ArtifactType, "application/vnd.example", 1), `artifactType is "application/vnd.example"`},
 		"no layer":           {`{"artifactType":"` + ArtifactType + `"}`, "0 layers"},
@@ -124,24 +145,15 @@ func TestArtifact(t *testing.T) {
 		"PLG-63 a large one": {strings.Replace(manifest, `"size":7`, fmt.Sprintf(`"size":%d`, MaxPackageSize), 1), "256 MiB size limit"},
 		"a negative size":    {strings.Replace(manifest, `"size":7`, `"size":-7`, 1), "size limit"},
 		"PLG-04 a bad name":  {strings.Replace(manifest, `title":"acme"`, `title":"../acme"`, 1), `"../acme" is not a plugin's name`},
-	} {
-		t.Run("manifest: "+name, func(t *testing.T) {
-			_, _, err := FindPackage(described([]byte(c.text)), []byte(c.text))
-			checkNotPlugin(t, err, c.want)
-		})
 	}
-	t.Run("a manifest made with another tool needs no label", func(t *testing.T) {
-		text := fmt.Sprintf(`{"schemaVersion":2,"artifactType":%q,"layers":[{"mediaType":%q,"digest":%q,"size":7,"annotations":{"org.opencontainers.image.title":"x.tar.gz"}}],"x":1}`,
-			ArtifactType, MediaTypePackage, somePackage.Digest)
-		pkg, label, err := FindPackage(described([]byte(text)), []byte(text))
-		if err != nil || label != (Label{}) || pkg.Digest != somePackage.Digest {
-			t.Error(pkg, label, err)
-		}
-	})
 }
 
+// unlabelled is a manifest as another tool makes it.
+var unlabelled = fmt.Sprintf(`{"schemaVersion":2,"artifactType":%q,"layers":[{"mediaType":%q,"digest":%q,"size":7,"annotations":{"org.opencontainers.image.title":"x.tar.gz"}}],"x":1}`,
+	ArtifactType, MediaTypePackage, somePackage.Digest)
+
 // specExamples are the JSON texts on the page about distribution.
-func specExamples(t *testing.T) []string {
+func specExamples(t testing.TB) []string {
 	t.Helper()
 	page, err := os.ReadFile(filepath.Join("..", "..", "spec", "plugin-distribution.md"))
 	if err != nil {
@@ -180,17 +192,46 @@ func TestParsePlatform(t *testing.T) {
 }
 
 func FuzzFindManifest(f *testing.F) {
-	index, manifests := publication(f, ThisPlatform(), Platform{"plan9", "mips"})
-	f.Add(index)
-	f.Add(manifests[ThisPlatform()])
-	f.Add([]byte(`{"artifactType":"` + ArtifactType + `","manifests":[{"platform":{}}]}`))
+	linux := Platform{"linux", "arm64"}
+	index, manifests := publication(f, linux, Platform{"darwin", "arm64"})
+	elsewhere, _ := publication(f, Platform{"plan9", "mips"})
+	twice := strings.Replace(string(index), "darwin", "linux", 1)
+	seeds := []string{string(index), string(elsewhere), twice, string(manifests[linux]), unlabelled}
+	for _, text := range badIndexes(string(index)) {
+		seeds = append(seeds, text)
+	}
+	for _, c := range badManifests(string(manifests[linux])) {
+		seeds = append(seeds, c.text)
+	}
+	for _, text := range append(seeds, specExamples(f)...) {
+		f.Add([]byte(text))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		target := described(data)
-		found, err := FindManifest(target, data, ThisPlatform())
-		if err == nil && found.MediaType != ocispec.MediaTypeImageManifest {
-			t.Errorf("%+v", found)
+		found, err := FindManifest(target, data, linux)
+		bad, isBad := errors.AsType[*ArtifactError](err)
+		missing, isMissing := errors.AsType[*PlatformError](err)
+		switch {
+		case err == nil:
+			if found.MediaType != ocispec.MediaTypeImageManifest {
+				t.Errorf("%+v", found)
+			}
+		case isMissing:
+			if n := len(missing.Published); n == 0 || n > maxListedPlatforms || slices.Contains(missing.Published, linux) {
+				t.Errorf("%+v", missing)
+			}
+			for _, p := range missing.Published {
+				if again, err := ParsePlatform(p.String()); again != p {
+					t.Error(err)
+				}
+			}
+		case !isBad || bad.Digest != target.Digest:
+			t.Error(err)
 		}
 		pkg, label, err := FindPackage(target, data)
+		if _, isBad := errors.AsType[*ArtifactError](err); err != nil && !isBad {
+			t.Error(err)
+		}
 		if err == nil && (pkg.MediaType != MediaTypePackage || pkg.Size < 0 || pkg.Size >= MaxPackageSize || label.Name != "" && !ValidName(label.Name)) {
 			t.Errorf("%+v, %+v", pkg, label)
 		}

@@ -54,7 +54,8 @@ func fuzz(pkg, target, duration string) error {
 	if err != nil || !strings.Contains(string(seeds), "--- PASS: "+target+"/") {
 		return fmt.Errorf("%s in %s has no seeds, or they fail:\n%s", target, pkg, seeds)
 	}
-	cmd := exec.Command("go", "test", "-run", "^$", "-fuzz", "^"+target+"$", "-fuzztime", duration, pkg)
+	// Left alone, go minimizes an interesting input for up to a minute, and tries nothing else.
+	cmd := exec.Command("go", "test", "-run", "^$", "-fuzz", "^"+target+"$", "-fuzztime", duration, "-fuzzminimizetime", "100x", pkg)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return cmd.Run()
 }
