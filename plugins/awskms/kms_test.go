@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -353,69 +352,62 @@ func TestAlias(t *testing.T) {
 	t.Run("in a session that knows the old key", func(t *testing.T) { sign(session, kms.URL, firstChain, firstLeaf) })
 }
 
-func TestNetwork(t *testing.T) {
-	kms := testservers.LocalKMS(t)
-	arn := kms.CreateKey(t, "ECC_NIST_P256", signVerify)
+// network is a KMS behind TLS of a corporate authority, and a proxy.
+type network struct {
+	kms   *testservers.KMS
+	front *testservers.Front
+	proxy *testservers.Proxy
+	arn   string
+	// ca is the authority's file, port where the front listens.
+	ca, port string
+	config   map[string]string
+}
+
+func newNetwork(t *testing.T) *network {
+	t.Helper()
+	n := &network{kms: testservers.LocalKMS(t), config: map[string]string{ConfigTimeout: "5m"}}
+	n.arn = n.kms.CreateKey(t, "ECC_NIST_P256", signVerify)
 	// What has this name is never asked for by name: the proxy connects.
 	const host = "kms.us-east-2.amazonaws.com"
 	root := testpki.Root(t, "corporate root")
-	front := testservers.NewFront(t, kms.URL, nil)
+	n.front = testservers.NewFront(t, n.kms.URL, nil)
 	server := testpki.Issue(t, root, testpki.FreshKey(t, protocol.KeySpecEC256), &x509.Certificate{
 		DNSNames: []string{host}, IPAddresses: []net.IP{net.IPv4zero}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
-	front.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: server.RawChain(), PrivateKey: server.Key}}}
-	front.StartTLS()
-	_, port, _ := net.SplitHostPort(front.Listener.Addr().String())
-	proxy := testservers.NewProxy(t, host+":443", front.Listener.Addr().String())
-	ca := writeFile(t, root.CertPEM())
-	throughProxy := "HTTPS_PROXY=" + proxy.URL
-	config := map[string]string{ConfigTimeout: "5m"}
+	n.front.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: server.RawChain(), PrivateKey: server.Key}}}
+	n.front.StartTLS()
+	_, n.port, _ = net.SplitHostPort(n.front.Listener.Addr().String())
+	n.proxy = testservers.NewProxy(t, host+":443", n.front.Listener.Addr().String())
+	n.ca = writeFile(t, root.CertPEM())
+	return n
+}
+
+// process is the plugin with the proxy.
+func (n *network) process(t *testing.T, more ...string) *plugintest.Process {
+	t.Helper()
+	return process(t, append([]string{"HTTPS_PROXY=" + n.proxy.URL}, more...)...)
+}
+
+func TestNetwork(t *testing.T) {
+	n := newNetwork(t)
 	t.Run("proxy and AWS_CA_BUNDLE, region of the ARN", func(t *testing.T) {
-		mustGenerate(t, over(process(t, throughProxy, "AWS_CA_BUNDLE="+ca)), arn, config)
-		if proxy.Tunnels.Swap(0) == 0 || front.Requests.Swap(0) != 2 {
-			t.Error("not through the proxy")
-		}
-	})
-	t.Run("proxy and SSL_CERT_FILE, region of the environment", func(t *testing.T) {
-		if runtime.GOOS != "linux" {
-			t.Skip("SSL_CERT_FILE counts on Linux alone")
-		}
-		_, id, _ := strings.Cut(arn, "key/")
-		mustGenerate(t, over(process(t, throughProxy, "SSL_CERT_FILE="+ca, "AWS_REGION="+kms.Region)), id, config)
-		if proxy.Tunnels.Swap(0) == 0 {
+		mustGenerate(t, over(n.process(t, "AWS_CA_BUNDLE="+n.ca)), n.arn, n.config)
+		if n.proxy.Tunnels.Swap(0) == 0 || n.front.Requests.Swap(0) != 2 {
 			t.Error("not through the proxy")
 		}
 	})
 	t.Run("CA and region of a profile", func(t *testing.T) {
-		_, id, _ := strings.Cut(arn, "key/")
-		file := writeFile(t, fmt.Appendf(nil, "[profile corporate]\nregion = %s\nca_bundle = %s\naws_access_key_id = AKIDPROFILE\naws_secret_access_key = %s\n", kms.Region, ca, secret))
-		mustGenerate(t, over(process(t, throughProxy, "AWS_CONFIG_FILE="+file)), id, with(config, ConfigProfile, "corporate"))
+		_, id, _ := strings.Cut(n.arn, "key/")
+		file := writeFile(t, fmt.Appendf(nil, "[profile corporate]\nregion = %s\nca_bundle = %s\naws_access_key_id = AKIDPROFILE\naws_secret_access_key = %s\n", n.kms.Region, n.ca, secret))
+		mustGenerate(t, over(n.process(t, "AWS_CONFIG_FILE="+file)), id, with(n.config, ConfigProfile, "corporate"))
 	})
 	t.Run("unknown CA", func(t *testing.T) {
 		other := writeFile(t, testpki.Root(t, "other").CertPEM())
-		_, err := generate(t, over(process(t, throughProxy, "AWS_CA_BUNDLE="+other)), arn, config)
+		_, err := generate(t, over(n.process(t, "AWS_CA_BUNDLE="+other)), n.arn, n.config)
 		plugintest.WantError(t, err, protocol.CodeGeneric, "AWS_CA_BUNDLE", "unknown authority")
 	})
 	t.Run("proxy that refuses", func(t *testing.T) {
-		_, err := generate(t, over(process(t, throughProxy)), strings.Replace(arn, kms.Region, "eu-west-1", 1), config)
+		_, err := generate(t, over(n.process(t)), strings.Replace(n.arn, n.kms.Region, "eu-west-1", 1), n.config)
 		plugintest.WantError(t, err, protocol.CodeGeneric, "no answer", "eu-west-1", "Forbidden")
-	})
-	t.Run("NO_PROXY", func(t *testing.T) {
-		if runtime.GOOS == "windows" {
-			t.Skip("0.0.0.0 does not lead to this machine")
-		}
-		// Loopback addresses never go through a proxy; this one does.
-		address := "0.0.0.0:" + port
-		proxy := testservers.NewProxy(t, address, front.Listener.Addr().String())
-		config := with(config, ConfigEndpoint, "https://"+address)
-		env := []string{"HTTPS_PROXY=" + proxy.URL, "AWS_CA_BUNDLE=" + ca}
-		mustGenerate(t, over(process(t, env...)), arn, config)
-		if proxy.Tunnels.Swap(0) == 0 {
-			t.Error("the proxy was not asked")
-		}
-		mustGenerate(t, over(process(t, append(env, "NO_PROXY=0.0.0.0")...)), arn, config)
-		if proxy.Tunnels.Load() != 0 {
-			t.Error("the proxy was asked")
-		}
 	})
 }
