@@ -84,10 +84,10 @@ provision_softhsm() {
   local dir module
   dir=$(fresh softhsm)
   (cd "$dir" && apt_quietly download softhsm2 libsofthsm2 softhsm2-common opensc opensc-pkcs11 &&
-    for deb in *.deb; do dpkg -x "$deb" root; done && rm -f ./*.deb)
-  module=$(first "$dir"/root/usr/lib/softhsm/libsofthsm2.so "$dir"/root/usr/lib/*/softhsm/libsofthsm2.so)
-  record softhsm version=1 "module=$module" "util=$dir/root/usr/bin/softhsm2-util" "tool=$dir/root/usr/bin/pkcs11-tool" \
-    "libs=$(printf '%s:' "$dir"/root/usr/lib/*/)"
+    for deb in *.deb; do dpkg -x "$deb" unpacked; done && rm -f ./*.deb)
+  module=$(first "$dir"/unpacked/usr/lib/softhsm/libsofthsm2.so "$dir"/unpacked/usr/lib/*/softhsm/libsofthsm2.so)
+  record softhsm version=1 "module=$module" "util=$dir/unpacked/usr/bin/softhsm2-util" "tool=$dir/unpacked/usr/bin/pkcs11-tool" \
+    "libs=$(printf '%s:' "$dir"/unpacked/usr/lib/*/)"
 }
 
 apt_quietly() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >"$cache/apt.log" 2>&1 || { cat "$cache/apt.log" >&2; return 1; }; }
