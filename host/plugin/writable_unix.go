@@ -17,8 +17,9 @@ import (
 // sticky directory above may be written by others: what it holds belongs to its
 // owners.
 func checkWritable(name, dir string, paths ...string) error {
+	uid := os.Geteuid()
 	for _, path := range paths {
-		if err := checkOwner(name, path, false); err != nil {
+		if err := checkOwner(name, path, uid, false); err != nil {
 			return err
 		}
 	}
@@ -29,7 +30,7 @@ func checkWritable(name, dir string, paths ...string) error {
 	}
 	for _, way := range ways {
 		for parent := filepath.Dir(way); parent != way; way, parent = parent, filepath.Dir(parent) {
-			if err := checkOwner(name, parent, true); err != nil {
+			if err := checkOwner(name, parent, uid, true); err != nil {
 				return err
 			}
 		}
@@ -50,7 +51,8 @@ func ownerOf(info fs.FileInfo) string {
 	return id
 }
 
-func checkOwner(name, path string, stickyAllowed bool) error {
+// checkOwner is checkWritable for one path, as the user with the id uid is concerned.
+func checkOwner(name, path string, uid int, stickyAllowed bool) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -58,7 +60,7 @@ func checkOwner(name, path string, stickyAllowed bool) error {
 	if err != nil {
 		return err
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid() {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != uid {
 		return &WritableError{Name: name, Path: path, Owner: true}
 	}
 	excepted := info.Mode().Type() == fs.ModeSymlink || stickyAllowed && info.Mode()&fs.ModeSticky != 0
