@@ -17,9 +17,8 @@ import (
 // sticky directory above may be written by others: what it holds belongs to its
 // owners.
 func checkWritable(name, dir string, paths ...string) error {
-	uid := os.Geteuid()
 	for _, path := range paths {
-		if err := checkOwner(name, path, uid, false); err != nil {
+		if err := checkOwner(name, path, false); err != nil {
 			return err
 		}
 	}
@@ -30,7 +29,7 @@ func checkWritable(name, dir string, paths ...string) error {
 	}
 	for _, way := range ways {
 		for parent := filepath.Dir(way); parent != way; way, parent = parent, filepath.Dir(parent) {
-			if err := checkOwner(name, parent, uid, true); err != nil {
+			if err := checkOwner(name, parent, true); err != nil {
 				return err
 			}
 		}
@@ -51,8 +50,13 @@ func ownerOf(info fs.FileInfo) string {
 	return id
 }
 
-// checkOwner is checkWritable for one path, as the user with the id uid is concerned.
-func checkOwner(name, path string, uid int, stickyAllowed bool) error {
+// checkOwner is checkWritable for one path.
+func checkOwner(name, path string, stickyAllowed bool) error {
+	return checkOwnerFor(os.Geteuid(), name, path, stickyAllowed)
+}
+
+// checkOwnerFor is checkOwner as far as the user with that id is concerned.
+func checkOwnerFor(uid int, name, path string, stickyAllowed bool) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
