@@ -38,9 +38,10 @@ type Outcome struct {
 type SignatureOutcome struct {
 	// Digest is the signature manifest's, or empty for a file's signature.
 	Digest string
-	// Envelope holds the parsed signature; nil when it could not be fetched or parsed.
+	// Envelope holds the parsed signature; nil when it could not be fetched or
+	// parsed, and when it failed and has more than 64 KiB.
 	Envelope *envelope.Envelope
-	// Target is the descriptor that the payload signs; zero when unknown.
+	// Target is the descriptor that the payload signs; zero without Envelope.
 	Target ocispec.Descriptor
 	// Checks lists each check once, in the specification's order.
 	Checks []CheckResult

@@ -171,8 +171,16 @@ func (v *Verifier) candidate(ctx context.Context, repo artifact.Repository, mani
 	if err != nil {
 		return err
 	}
-	return job.verify(ctx, signature.MediaType, signature.Envelope)
+	err = job.verify(ctx, signature.MediaType, signature.Envelope)
+	if err != nil && len(signature.Envelope) > maxKeptEnvelope {
+		job.outcome.Envelope, job.outcome.Target = nil, ocispec.Descriptor{}
+	}
+	return err
 }
+
+// maxKeptEnvelope is the size in bytes up to which an outcome keeps the envelopes of
+// signatures that failed. Strangers can put up any number of large ones.
+const maxKeptEnvelope = 64 << 10
 
 // BlobRequest says what file to verify by which signature.
 type BlobRequest struct {

@@ -109,6 +109,26 @@ func TestVerifyArtifact(t *testing.T) {
 			}
 		}
 	})
+	t.Run("VER-08 large signatures that fail are not kept in memory", func(t *testing.T) {
+		s := newStage(t)
+		stranger := testpki.Root(t, "Stranger").Leaf(t, "Stranger", protocol.KeySpecEC256)
+		pad := func(c *claim) {
+			c.spoil = func(data []byte) []byte {
+				return bytes.Replace(data, []byte(`"header":{`), []byte(`"header":{"padding":"`+strings.Repeat("x", maxKeptEnvelope)+`",`), 1)
+			}
+		}
+		s.sign(by(stranger), pad)
+		s.sign(by(stranger))
+		s.sign(pad)
+		outcome := s.passes()
+		large, small, good := outcome.Signatures[0], outcome.Signatures[1], outcome.Signatures[2]
+		if large.Err == nil || large.Envelope != nil || large.Target.Digest != "" {
+			t.Errorf("it failed with %v and is kept: %t", large.Err, large.Envelope != nil)
+		}
+		if small.Envelope == nil || good.Envelope == nil || good.Target.Digest != s.target.Digest {
+			t.Error("what is small or good is not kept")
+		}
+	})
 	t.Run("VER-08 a list that breaks off", func(t *testing.T) {
 		s := newStage(t)
 		s.repo.listErr = errors.New("connection reset")
