@@ -29,6 +29,10 @@ const MaxSize = 32 << 20
 // a COSE unprotected header. Real envelopes have fewer than ten.
 const maxAttributes = 256
 
+// maxCertificateSize bounds each certificate of a chain, in bytes. Real ones have 1
+// to 4 KiB; parsed, a certificate made of names alone takes forty times its size.
+const maxCertificateSize = 64 << 10
+
 // Format is the short name of an envelope format.
 type Format string
 
@@ -268,6 +272,9 @@ func (p *Parser) certificates(ders [][]byte) ([]*x509.Certificate, error) {
 	}
 	certs := make([]*x509.Certificate, len(ders))
 	for i, der := range ders {
+		if len(der) > maxCertificateSize {
+			return nil, invalid("certificate %d of the chain has %d bytes: at most %d are allowed", i+1, len(der), maxCertificateSize)
+		}
 		cert, err := parse(der)
 		if err != nil {
 			return nil, invalid("certificate %d of the chain is malformed: %v", i+1, err)

@@ -107,6 +107,7 @@ func TestJWSStructure(t *testing.T) {
 		{"ENV-28 empty x5c", header("x5c", []string{}), "certificate chain is not present"},
 		{"ENV-28 null x5c", header("x5c", nil), "certificate chain is not present"},
 		{"ENV-28 malformed certificate", header("x5c", []string{"AAAA"}), "certificate 1 of the chain is malformed"},
+		{"ENV-28 certificate of hostile size", header("x5c", []string{strings.Repeat("AAAA", maxCertificateSize/3+1)}), "certificate 1 of the chain has 65538 bytes: at most 65536 are allowed"},
 		{"ENV-48 case variant in the header", header("X5C", []string{}), `unknown name "X5C": it must be written "x5c"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
