@@ -184,16 +184,25 @@ func TestSettings(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
-	t.Run("KEY-10 link", func(t *testing.T) {
+	t.Run("KEY-10 a link is followed, and must lead to a file", func(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
 		target := filepath.Join(dir, "x")
-		if err := os.WriteFile(target, []byte("{}"), 0o600); err != nil {
+		link(t, target, SettingsPath(dir))
+		if _, err := LoadSettings(dir); err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "broken link") {
+			t.Errorf("link to nothing: got %v", err)
+		}
+		if err := os.WriteFile(target, []byte(`{"requirePins":true}`), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		link(t, target, SettingsPath(dir))
+		if s, err := LoadSettings(dir); err != nil || !s.RequirePins {
+			t.Errorf("link to a file: got %+v, %v", s, err)
+		}
+		if err := errors.Join(os.Remove(target), os.Mkdir(target, 0o700)); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := LoadSettings(dir); !errors.Is(err, ErrNotRegular) {
-			t.Errorf("got %v", err)
+			t.Errorf("link to a directory: got %v", err)
 		}
 	})
 	t.Run("KEY-11 lower case", func(t *testing.T) {

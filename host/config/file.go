@@ -112,6 +112,23 @@ func removeLeftovers(path string) {
 	}
 }
 
+// readLinked reads the regular file of bounded size that path is or links to. A link
+// that leads nowhere is another error than fs.ErrNotExist.
+func readLinked(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode()&fs.ModeSymlink == 0 {
+		return readFile(path)
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s is a broken link: %v", path, err)
+	}
+	return readFile(target)
+}
+
 // readFile reads a regular file of bounded size; links are refused.
 func readFile(path string) ([]byte, error) {
 	before, err := os.Lstat(path)

@@ -92,13 +92,14 @@ func (e *MalformedSettingsError) Error() string {
 // Unwrap returns the reader's error.
 func (e *MalformedSettingsError) Unwrap() error { return e.Err }
 
-// LoadSettings reads the settings in dir; they are empty when there is no file.
-// Unknown members and whatever follows the JSON value are ignored. Errors are a
+// LoadSettings reads the settings in dir; they are empty when there is no file. A
+// link is followed, since mounted configuration consists of links. Unknown members
+// and whatever follows the JSON value are ignored. Errors are a
 // *MalformedSettingsError, or that the file cannot be read.
 func LoadSettings(dir string) (*Settings, error) {
 	settings := &Settings{}
 	path := SettingsPath(dir)
-	data, err := readFile(path)
+	data, err := readLinked(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return settings, nil
 	}
