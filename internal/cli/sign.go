@@ -91,8 +91,8 @@ func (a *app) signOne(ctx context.Context, f *signFlags, signer *host.Signer, re
 	if err != nil {
 		return err
 	}
-	a.warnTag("sign", place)
-	signed, err := signer.SignArtifact(ctx, place.Repository, place.Reference)
+	repository := &warningRepository{Repository: place.Repository, warn: func() { a.warnTag("sign", place) }}
+	signed, err := signer.SignArtifact(ctx, repository, place.Reference)
 	if err != nil {
 		return err
 	}
