@@ -272,7 +272,7 @@ func (a *app) blobInspectCommand() *cobra.Command {
 			"Show a signature as a tree", "blob inspect ./release.tar.gz.jws.sig",
 			"Show it as JSON", "blob inspect --output json ./release.tar.gz.jws.sig",
 		),
-		Args: a.argument("path to the signature", "blob inspect"),
+		Args: a.argument("signature path", "blob inspect"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if output != "tree" && output != "json" {
 				return &usageError{fmt.Errorf("unrecognized output format %s", output), "Formats are: tree, json"}

@@ -191,7 +191,7 @@ func (a *app) certShowCommand() *cobra.Command {
 			"Show a certificate of a trust store", "cert show --type ca --store acme acme-root.crt",
 			"Show it as JSON", "cert show --type ca --store acme --output json acme-root.crt",
 		),
-		Args: exactlyOne("missing certificate fileName", "show requires exactly one certificate file name"),
+		Args: exactlyOne("missing certificate file name", "show requires exactly one certificate file name"),
 	}
 	ref := a.storeFlags(cmd, true)
 	a.debugFlag(cmd)
@@ -203,7 +203,7 @@ func (a *app) certShowCommand() *cobra.Command {
 		}
 		certs, err := a.stores().Show(*ref, args[0])
 		if err != nil {
-			return fmt.Errorf("failed to show details of certificate %s: %w", args[0], err)
+			return fmt.Errorf("failed to show details of certificate %s, with error: %w", args[0], reason(err))
 		}
 		if output == "json" {
 			return a.json(viewCertFile(certFileView{ref.Type, ref.Name, args[0]}, certs))
@@ -239,8 +239,9 @@ func viewCertFile(file certFileView, certs []*x509.Certificate) *certShowView {
 func (a *app) certDeleteCommand() *cobra.Command {
 	var all, yes bool
 	cmd := &cobra.Command{
-		Use:   "delete --type <type> --store <name> [flags] (--all | <cert_fileName>)",
-		Short: "Delete certificates from the trust store",
+		Use:        "delete --type <type> --store <name> [flags] (--all | <cert_fileName>)",
+		Short:      "Delete certificates from the trust store",
+		SuggestFor: []string{"remove", "rm"},
 		Example: a.examples(
 			"Delete a certificate from a trust store", "cert delete --type ca --store acme acme-root.crt",
 			"Delete a trust store with all its certificates", "cert delete --type ca --store acme --all",

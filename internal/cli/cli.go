@@ -121,7 +121,24 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return usage(cmd, fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()))
+	hint := fmt.Sprintf("Run '%s --help' for usage.", cmd.CommandPath())
+	cmd.SuggestionsMinimumDistance = 2 // letters, as cobra has it where it suggests by itself
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = fmt.Sprintf("Did you mean %s? %s", strings.Join(near, " or "), hint)
+	}
+	return &usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()), hint}
+}
+
+// helpTopics lets help refuse what is no command.
+func helpTopics(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	commandAt(root, "help").Args = func(_ *cobra.Command, args []string) error {
+		cmd, rest, err := root.Find(args)
+		if err != nil {
+			return err
+		}
+		return noSuchCommand(cmd, rest)
+	}
 }
 
 // noArgs refuses arguments.
@@ -170,6 +187,7 @@ Keys live in plugins or files, trust in policies and trust stores below
 	)
 	a.pluginFlags(root)
 	a.formerFlags(root)
+	helpTopics(root)
 	a.completeAll(root)
 	return root
 }

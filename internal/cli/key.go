@@ -60,6 +60,12 @@ func (a *app) keyAddCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case args[0] == "":
+				return errors.New("key name cannot be empty")
+			case id == "":
+				return errors.New("missing key id: name the key by --id as the plugin's documentation says")
+			}
 			configuration, err := keyValues("plugin-config", pluginConfig)
 			if err != nil {
 				return err
@@ -68,9 +74,6 @@ func (a *app) keyAddCommand() *cobra.Command {
 				if configuration, err = chainConfig(configuration, chain); err != nil {
 					return err
 				}
-			}
-			if id == "" {
-				return errors.New("key id cannot be empty: name the key by --id as the plugin's documentation says")
 			}
 			manager, err := a.plugins()
 			if err != nil {
@@ -94,7 +97,6 @@ func (a *app) keyAddCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&makeDefault, "default", false, "mark as default")
 	a.debugFlag(cmd)
 	mustMark(cmd.MarkFlagRequired("plugin"))
-	mustMark(cmd.MarkFlagRequired("id"))
 	a.complete(cmd, "plugin", a.pluginNames)
 	return cmd
 }
@@ -186,8 +188,9 @@ func (a *app) keyListCommand() *cobra.Command {
 
 func (a *app) keyDeleteCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "delete [flags] <key_name>...",
-		Short: "Remove key from the signing key list",
+		Use:        "delete [flags] <key_name>...",
+		Short:      "Remove key from the signing key list",
+		SuggestFor: []string{"remove", "rm"},
 		Example: a.examples(
 			"Remove a key; the key itself stays where it is", "key delete build",
 			"Remove several", "key delete build release",

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,6 +46,9 @@ They are never stored as plain text.`,
 			return err
 		}
 		existing, err := client.Login(cmd.Context(), store, args[0], credential)
+		if registry, ok := errors.AsType[*artifact.RegistryError](err); ok && registry.Status == http.StatusUnauthorized {
+			return &usageError{err, "Some registries want a token in place of the password: see their documentation."}
+		}
 		if err != nil {
 			return err
 		}
