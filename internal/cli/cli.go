@@ -130,9 +130,11 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 }
 
 // helpTopics lets help refuse what is no command.
-func helpTopics(root *cobra.Command) {
+func (a *app) helpTopics(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
-	commandAt(root, "help").Args = func(_ *cobra.Command, args []string) error {
+	help := commandAt(root, "help")
+	help.Example = a.examples("Show the help of a command", "help key add")
+	help.Args = func(_ *cobra.Command, args []string) error {
 		cmd, rest, err := root.Find(args)
 		if err != nil {
 			return err
@@ -187,7 +189,7 @@ Keys live in plugins or files, trust in policies and trust stores below
 	)
 	a.pluginFlags(root)
 	a.formerFlags(root)
-	helpTopics(root)
+	a.helpTopics(root)
 	a.completeAll(root)
 	return root
 }
