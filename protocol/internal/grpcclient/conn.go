@@ -175,7 +175,8 @@ func (c *Conn) exchange(ctx context.Context, method string, message []byte, read
 		return err
 	}
 	status := statusOf(response, !body.some)
-	if _, failed := errors.AsType[*StatusError](status); failed || err == nil {
+	_, failed := errors.AsType[*StatusError](status)
+	if failed || status != nil && !body.some || err == nil {
 		return status
 	}
 	return err

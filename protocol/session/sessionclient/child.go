@@ -49,6 +49,7 @@ type crashError struct {
 	broken error
 }
 
+// Error says what the process did.
 func (e *crashError) Error() string {
 	if e.broken == nil {
 		return e.exit.Error()
@@ -56,6 +57,7 @@ func (e *crashError) Error() string {
 	return fmt.Sprintf("broke the connection (%v) and %v", e.broken, e.exit)
 }
 
+// Unwrap returns how the process ended.
 func (e *crashError) Unwrap() error { return e.exit }
 
 func newChild(t *Transport, over context.Context) *child {

@@ -19,14 +19,17 @@ import (
 	"github.com/signet-project/signet/protocol/session/sessionclient"
 )
 
-// The test binary is a plugin in two ways: by a script of package testplugin, and
-// as plain go-plugin does.
+// The test binary is a plugin in three ways: by a script of package testplugin, as
+// plain go-plugin makes one, and as one that misbehaves.
 func TestMain(m *testing.M) {
 	if os.Getenv(hostVariable) != "" && len(os.Args) == 1 {
 		beHost(os.Getenv(hostVariable))
 	}
 	if mode := os.Getenv(rawVariable); mode != "" {
 		serveRaw(mode)
+	}
+	if mode := os.Getenv(hostileVariable); mode != "" {
+		serveHostile(mode)
 	}
 	testplugin.Main(m, map[string]testplugin.Func{"echo": echo, "huge": huge, "pin": askPIN})
 }

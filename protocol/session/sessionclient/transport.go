@@ -150,7 +150,7 @@ func (t *Transport) Call(ctx context.Context, command protocol.Command, data []b
 	}
 	answer, err = t.try(ctx, command, data)
 	if again, crashed := errors.AsType[*crashError](err); crashed {
-		return nil, fmt.Errorf("crashed, and again when the call was repeated: it %w", again.exit)
+		return nil, fmt.Errorf("crashed, and again when the call was repeated: it %w", again)
 	}
 	return answer, err
 }
