@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/signet-project/signet/internal/testpki"
 	"github.com/signet-project/signet/protocol"
@@ -163,4 +169,65 @@ func TestServe(t *testing.T) {
 			t.Errorf("%q, %q", rest, p.stderr.String())
 		}
 	})
+}
+
+// host is go-plugin's view of the plugin: the connection.
+type host struct {
+	goplugin.NetRPCUnsupportedPlugin
+}
+
+func (host) GRPCServer(*goplugin.GRPCBroker, *grpc.Server) error { return errors.ErrUnsupported }
+
+func (host) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
+	return conn, nil
+}
+
+// TestGoPluginHost opens a session with go-plugin's own client, which knows nothing
+// of this module. It runs alone: go-plugin gives the plugin the stdin of the test.
+func TestGoPluginHost(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdin, hold, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hold.Close()
+	defer stdin.Close()
+	defer func(old *os.File) { os.Stdin = old }(os.Stdin)
+	os.Stdin = stdin
+	cmd := exec.Command(self, "session")
+	cmd.Env = []string{serveVariable + "=1"}
+	client := goplugin.NewClient(&goplugin.ClientConfig{
+		HandshakeConfig:  goplugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: "NOTATION_PLUGIN_SESSION", MagicCookieValue: "session.v1"},
+		Plugins:          goplugin.PluginSet{"any": host{}},
+		Cmd:              cmd,
+		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
+		AutoMTLS:         true,
+		Logger:           hclog.NewNullLogger(),
+	})
+	defer client.Kill()
+	protocolClient, err := client.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := protocolClient.Dispense("any")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The fields of both messages in terms of a well-known one: text in the first,
+	// and the second unknown to it.
+	request, response := wrapperspb.String("get-plugin-metadata"), new(wrapperspb.StringValue)
+	request.ProtoReflect().SetUnknown([]byte("\x12\x02{}"))
+	if err := conn.(*grpc.ClientConn).Invoke(t.Context(), "/signet.session.v1.Session/Call", request, response); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(response.Value, `"name":"acme"`) {
+		t.Errorf("%q", response.Value)
+	}
+	client.Kill()
+	if !client.Exited() || !cmd.ProcessState.Success() {
+		t.Error("it did not end well:", cmd.ProcessState)
+	}
 }

@@ -119,6 +119,23 @@ func TestRaw(t *testing.T) {
 			}
 		}
 	})
+	t.Run("what it prints is read, and its stderr passed on", func(t *testing.T) {
+		p := raw(t, "prints")
+		if err := p.describe(t.Context(), "k"); err != nil {
+			t.Error(err)
+		}
+		line := strings.Repeat("err", 100) + "\n"
+		until(t, "all of it", func() bool { return p.text.String() == strings.Repeat(line, 1<<10) })
+	})
+	t.Run("what it prints has a bound", func(t *testing.T) {
+		p := raw(t, "prints")
+		p.MaxOutput = 100 << 10
+		if err := p.describe(t.Context(), "k"); !is(err, func(e *protocol.AnswerError) bool {
+			return strings.HasPrefix(e.Reason, "wrote more than 102400 bytes to std")
+		}) {
+			t.Error(err)
+		}
+	})
 	for mode, want := range map[string]string{
 		"no service":       "Unimplemented",
 		"status":           "answered with gRPC status PermissionDenied: go away",

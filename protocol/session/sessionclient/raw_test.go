@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
@@ -105,6 +106,13 @@ func (p rawPlugin) answer(command string) (any, error) {
 		return nil, status.Error(codes.Unavailable, "go away")
 	case "malformed error":
 		return failure("oops"), nil
+	case "prints":
+		// go-plugin has put pipes in place of both, which are full by now unless
+		// somebody reads them.
+		for range 1 << 10 {
+			fmt.Fprintln(os.Stdout, strings.Repeat("out", 100))
+			fmt.Fprintln(os.Stderr, strings.Repeat("err", 100))
+		}
 	case "empty":
 		return response("")
 	case "null":

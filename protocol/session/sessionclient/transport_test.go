@@ -523,6 +523,42 @@ func TestTemporaryDirectory(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("is left as it was", func(t *testing.T) {
+		dir, err := os.MkdirTemp("", "t") // short enough for sockets
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		t.TempDir() // those of the test are elsewhere
+		t.Setenv("TMPDIR", dir)
+		t.Setenv("TMP", dir)
+		for name, script := range map[string]testplugin.Script{
+			"a good session":  {},
+			"crashes":         {Any: &testplugin.Reply{Kill: true}},
+			"no handshake":    {Session: &testplugin.Session{Line: "hello"}},
+			"ends at once":    {Session: &testplugin.Session{Exit: 3}},
+			"silence":         {Session: &testplugin.Session{Silent: true}},
+			"cannot be run":   {},
+			"is refused then": {},
+		} {
+			p := install(t, script)
+			switch name {
+			case "silence":
+				p.Timeout = time.Second
+			case "cannot be run":
+				p.program.Path = p.file("absent")
+			case "is refused then":
+				p.program.Check = func() error { return errors.New("not the plugin it was") }
+			}
+			if err := p.metadata(t.Context()); (err == nil) != (name == "a good session") {
+				t.Errorf("%s: %v", name, err)
+			}
+			p.Close()
+			if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+				t.Errorf("%s: %v, %v", name, entries, err)
+			}
+		}
+	})
 	t.Run("not there", func(t *testing.T) {
 		p := install(t, testplugin.Script{})
 		t.Setenv("TMPDIR", "/nonexistent")
