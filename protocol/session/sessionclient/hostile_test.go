@@ -94,6 +94,12 @@ var misbehaviors = map[string]func(*stream){
 	},
 	"huge message": func(s *stream) { s.start(message(0, math.MaxUint32, "abc")) },
 	"endless body": func(s *stream) {
+		s.start(message(0, limit/4, ""))
+		for range 32 { // within the window, and then it waits
+			s.data(false, make([]byte, 16<<10))
+		}
+	},
+	"body beyond the window": func(s *stream) {
 		s.start(message(0, limit, ""))
 		for chunk := make([]byte, 16<<10); s.write(func() error { return s.framer.WriteData(s.id, false, chunk) }); {
 		}
@@ -236,6 +242,17 @@ func TestHostileOpening(t *testing.T) {
 				t.Errorf("%d processes were started", opened)
 			}
 		})
+	}
+}
+
+// TestFlowControl is about a plugin that does not wait until it may send more. How
+// far it gets depends.
+func TestFlowControl(t *testing.T) {
+	t.Parallel()
+	p := hostile(t, "body beyond the window")
+	p.MaxOutput = limit
+	if err := p.describe(t.Context(), "k"); err == nil || !strings.Contains(err.Error(), "answered with more than one message") && !strings.Contains(err.Error(), "broke the connection") {
+		t.Error(err)
 	}
 }
 
