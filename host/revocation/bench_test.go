@@ -42,7 +42,7 @@ func BenchmarkOpenList(b *testing.B) {
 	target := newTarget(root.Cert, root.Cert)
 	for _, n := range listSizes {
 		der, _ := largeList(b, root, n)
-		b.Run(fmt.Sprintf("%d", n), func(b *testing.B) {
+		b.Run(fmt.Sprintf("by=signet/entries=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(der)))
 			for b.Loop() {
@@ -51,7 +51,7 @@ func BenchmarkOpenList(b *testing.B) {
 				}
 			}
 		})
-		b.Run(fmt.Sprintf("%d/crypto-x509", n), func(b *testing.B) {
+		b.Run(fmt.Sprintf("by=crypto-x509/entries=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(der)))
 			for b.Loop() {
@@ -76,7 +76,7 @@ func BenchmarkLookup(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.Run(fmt.Sprintf("%d", n), func(b *testing.B) {
+		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
@@ -100,7 +100,7 @@ func BenchmarkFileCache(b *testing.B) {
 		if err := checker.Cache.store("http://x/", &cached{Base: der, storedAt: time.Now()}); err != nil {
 			b.Fatal(err)
 		}
-		b.Run(fmt.Sprintf("%d", n), func(b *testing.B) {
+		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(der)))
 			for b.Loop() {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -13,6 +14,7 @@ type section struct {
 	packages    []string
 	bench       string // its name, less "Benchmark"
 	benchtime   string
+	times       int  // how often a round runs each benchmark; 0 means once
 	once        bool // takes long: run once, whatever -count says
 	note        string
 	ratios      []ratio
@@ -25,10 +27,12 @@ type ratio struct {
 	title       string
 	over, under string
 	unit        string
-	// goal is the least that is wanted, or with most the most; 0 for none. It may
-	// depend on the row.
+	// goal is the least that is wanted, or with most the most; nil or 0 for none. It
+	// may depend on the row.
 	goal func(of string) float64
 	most bool
+	// minus makes it the difference of two times, in milliseconds.
+	minus bool
 }
 
 // column shows one metric of one contender.
@@ -38,7 +42,7 @@ func always(goal float64) func(string) float64 { return func(string) float64 { r
 
 // command is one round of the section's benchmarks, as arguments of go.
 func (s section) command() []string {
-	args := []string{"-C", s.module, "test", "-run", "^$", "-bench", "^Benchmark" + s.bench + "$", "-benchmem", "-timeout", "2h", "-count", "1"}
+	args := []string{"-C", s.module, "test", "-run", "^$", "-bench", "^Benchmark" + s.bench + "$", "-benchmem", "-timeout", "2h", "-count", strconv.Itoa(max(1, s.times))}
 	if s.benchtime != "" {
 		args = append(args, "-benchtime", s.benchtime)
 	}
@@ -86,12 +90,17 @@ func (r ratio) show(all results, k key) string {
 	if !ok || !also || under == 0 {
 		return ""
 	}
-	value := over / under
-	text := fmt.Sprintf("%.2f", value)
-	if r.goal == nil {
+	value, unit := over/under, ""
+	if r.minus {
+		value, unit = (over-under)/1e6, " ms"
+	}
+	text, goal := fmt.Sprintf("%.2f%s", value, unit), 0.0
+	if r.goal != nil {
+		goal = r.goal(k.of)
+	}
+	if goal == 0 {
 		return text
 	}
-	goal := r.goal(k.of)
 	sign, missed := "≥", value < goal
 	if r.most {
 		sign, missed = "≤", value > goal
@@ -99,7 +108,7 @@ func (r ratio) show(all results, k key) string {
 	if missed {
 		text = "**" + text + "**"
 	}
-	return fmt.Sprintf("%s (%s %g)", text, sign, goal)
+	return fmt.Sprintf("%s (%s %g%s)", text, sign, goal, unit)
 }
 
 func (c column) show(all results, k key) string {
