@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/signet-project/signet/host/internal/filestate"
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/stdio"
 )
@@ -104,7 +105,7 @@ func (o *opened) changed(now func() time.Time) error {
 	}
 	replaced := fmt.Errorf("%s was replaced while it ran; its answer is not used: try again", o.path)
 	if !o.byDescriptor() {
-		if info, err := os.Lstat(o.path); err != nil || !untouched(o.info, info) {
+		if info, err := os.Lstat(o.path); err != nil || !filestate.Same(o.info, info) {
 			return replaced
 		}
 		return nil

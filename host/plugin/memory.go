@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/signet-project/signet/host/internal/filestate"
 )
 
 // maxMemorySize bounds, in bytes, what is read of a memory file.
@@ -40,10 +42,10 @@ type memoryFile struct {
 // remember makes the entry for a file; ok is false where the system does not tell
 // enough of a file, or its last change was too near.
 func remember(seen seenFile) (_ memoryFile, ok bool) {
-	device, inode, ok := identity(seen.info)
+	device, inode, changed, ok := filestate.Of(seen.info).Identity()
 	return memoryFile{
 		Device: device, Inode: inode, Size: seen.info.Size(), Mode: seen.info.Mode(),
-		Modified: seen.info.ModTime().UnixNano(), Changed: changeTime(seen.info).UnixNano(),
+		Modified: seen.info.ModTime().UnixNano(), Changed: changed.UnixNano(),
 		ReadAt: seen.readAt.UnixNano(), SHA256: seen.sha256,
 	}, ok && seen.isSettled()
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/signet-project/signet/host/internal/filestate"
 )
 
 // opener finds a plugin's executable and makes sure that it may be run.
@@ -71,7 +73,7 @@ func (m *Manager) look(name string) (now moment) {
 // same tells whether nothing happened between two moments.
 func (a moment) same(b moment) bool {
 	equal := func(a, b fs.FileInfo) bool {
-		return a == nil && b == nil || a != nil && b != nil && untouched(a, b)
+		return a == nil && b == nil || a != nil && b != nil && filestate.Same(a, b)
 	}
 	return equal(a.lock, b.lock) && equal(a.dir, b.dir)
 }
@@ -150,7 +152,7 @@ func (o *opened) sameAs(other *opened) bool {
 	if o.pinned {
 		return o.digest == other.digest
 	}
-	return os.SameFile(o.stat, other.stat) && untouched(o.stat, other.stat)
+	return filestate.Same(o.stat, other.stat)
 }
 
 // errReplacing says that a file is not the one seen a moment ago.
@@ -224,7 +226,7 @@ func (m *Manager) Keeper() string {
 // touch it.)
 func (o *opened) sameContent(now func() time.Time) bool {
 	info, err := o.file.Stat()
-	if err == nil && untouched(o.info, info) {
+	if err == nil && filestate.Same(o.info, info) {
 		return true
 	}
 	seen, err := readFile(o.file, now)
@@ -249,7 +251,7 @@ func (m *Manager) loadLock() (*LockFile, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	info, err := os.Lstat(m.store.path())
-	fresh := err == nil && m.lockInfo != nil && untouched(info, m.lockInfo) && m.lockRead.Sub(touchedAt(info)) >= settled
+	fresh := err == nil && m.lockInfo != nil && filestate.Same(info, m.lockInfo) && filestate.Of(info).SettledAt(m.lockRead)
 	if !fresh {
 		m.lockRead = m.opts.Now()
 		lock, err := m.store.load()

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signet-project/signet/host/internal/filestate"
 	"github.com/signet-project/signet/internal/testplugin"
 )
 
@@ -172,7 +173,7 @@ func TestPin(t *testing.T) {
 		}
 		// A file touched just before it was read is read again.
 		for path, seen := range first.seen {
-			seen.readAt = touchedAt(seen.info).Add(settled - time.Millisecond)
+			seen.readAt = filestate.Of(seen.info).Touched().Add(filestate.Settled - time.Millisecond)
 			first.seen[path] = seen
 		}
 		if again, err = readTree(root, first.recall, later); err != nil {

@@ -11,6 +11,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/signet-project/signet/host/internal/filestate"
 )
 
 const (
@@ -20,9 +22,6 @@ const (
 	maxTreeSize  = 4 << 30
 	// maxTreeDepth bounds the nesting of directories.
 	maxTreeDepth = 32
-	// settled is the age a file must have when it is read for the same file
-	// times to mean the same content later: clocks of file systems are coarse.
-	settled = 2 * time.Second
 )
 
 // linkMode stands in for the mode of a symbolic link.
@@ -60,10 +59,10 @@ type seenFile struct {
 
 // isSettled tells whether the file was read so long after its last change that a later
 // change shows in its times.
-func (s seenFile) isSettled() bool { return s.readAt.Sub(touchedAt(s.info)) >= settled }
+func (s seenFile) isSettled() bool { return filestate.Of(s.info).SettledAt(s.readAt) }
 
 // recall finds what an earlier reading of a file found, given how the file looks
-// now; the content may be relied on if [untouched] and settled.
+// now; the content may be relied on if it is the same and settled.
 type recall func(path string, now fs.FileInfo) (seenFile, bool)
 
 // tree is the content of a plugin's directory.
@@ -162,7 +161,7 @@ func (r *treeReader) entry(path string, depth int) error {
 
 func (r *treeReader) file(path string, info fs.FileInfo) error {
 	seen, known := r.before(path, info)
-	if !known || !untouched(seen.info, info) || !seen.isSettled() {
+	if !known || !filestate.Same(seen.info, info) || !seen.isSettled() {
 		f, err := r.root.Open(path)
 		if err != nil {
 			return err
@@ -221,25 +220,11 @@ func readFile(f *os.File, now func() time.Time) (seenFile, error) {
 		if err != nil {
 			return seenFile{}, err
 		}
-		if n == before.Size() && untouched(before, after) {
+		if n == before.Size() && filestate.Same(before, after) {
 			return seenFile{info: after, readAt: readAt, sha256: hex.EncodeToString(h.Sum(nil))}, nil
 		}
 	}
 	return seenFile{}, fmt.Errorf("%q is changing", f.Name())
-}
-
-// untouched tells whether two looks at a file saw the same file in the same state.
-func untouched(a, b fs.FileInfo) bool {
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.Mode() == b.Mode() &&
-		a.ModTime().Equal(b.ModTime()) && changeTime(a).Equal(changeTime(b))
-}
-
-// touchedAt is when a file was last changed as far as its times tell.
-func touchedAt(info fs.FileInfo) time.Time {
-	if changed := changeTime(info); changed.After(info.ModTime()) {
-		return changed
-	}
-	return info.ModTime()
 }
 
 // octal writes a file's permission, set-id bits included, as a pin records it.

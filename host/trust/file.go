@@ -7,34 +7,36 @@ import (
 	"io/fs"
 	"os"
 	"time"
-)
 
-// settleTime is how old a file's last change must have been when the file was
-// read, for what was read to be believed without reading it again: within the
-// granularity of file times, two changes look like one.
-const settleTime = 2 * time.Second
+	"github.com/signet-project/signet/host/internal/filestate"
+)
 
 // errNotRegular says that a path is a directory, a link or a device.
 var errNotRegular = errors.New("not a regular file")
 
 // snapshot is what a file or directory looked like when it was read.
 type snapshot struct {
-	info    fs.FileInfo
+	state   filestate.State
 	settled bool
 }
 
 // newSnapshot takes info, read from the open file at the time now, before its
 // content was.
 func newSnapshot(info fs.FileInfo, now time.Time) snapshot {
-	old := func(t time.Time) bool { return now.Sub(t) >= settleTime }
-	return snapshot{info, old(info.ModTime()) && old(changeTime(info))}
+	state := filestate.Of(info)
+	return snapshot{state, state.SettledAt(now)}
 }
 
-// holds tells whether a file that looks like info now holds what it held when
-// the snapshot was taken: same inode, size, mode and times.
-func (s snapshot) holds(info fs.FileInfo) bool {
-	return s.settled && os.SameFile(s.info, info) && s.info.Size() == info.Size() && s.info.Mode() == info.Mode() &&
-		s.info.ModTime().Equal(info.ModTime()) && changeTime(s.info).Equal(changeTime(info))
+// holds tells whether a file in this state now holds what it held when the snapshot
+// was taken.
+func (s snapshot) holds(now filestate.State) bool { return s.settled && s.state.Same(now) }
+
+// lookFunc is filestate.Stat where links may be followed, else filestate.Lstat.
+func lookFunc(followLinks bool) func(string) (filestate.State, error) {
+	if followLinks {
+		return filestate.Stat
+	}
+	return filestate.Lstat
 }
 
 // statFunc is os.Stat where links may be followed, else os.Lstat.

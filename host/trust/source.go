@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/signet-project/signet/host/internal/filestate"
 )
 
 // The names of policy files in the configuration directory (TP-01, TP-02).
@@ -88,14 +90,14 @@ func (f FilePolicies) read(names []string) (data []byte, path string, info fs.Fi
 }
 
 // look returns how the first of the files looks that is there.
-func (f FilePolicies) look(names []string) (info fs.FileInfo, err error) {
+func (f FilePolicies) look(names []string) (now filestate.State, err error) {
 	for _, name := range names {
-		info, err = statFunc(f.AllowSymlinks)(filepath.Join(f.Dir, name))
+		now, err = lookFunc(f.AllowSymlinks)(filepath.Join(f.Dir, name))
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
-	return info, err
+	return now, err
 }
 
 // PolicyNotFoundError says that there is no policy file. It wraps fs.ErrNotExist.
@@ -181,10 +183,10 @@ type cachedPolicy[P any] struct {
 
 func (c *cachedPolicy[P]) get(cache *PolicyCache, names []string, parse func([]byte) (P, error)) (P, error) {
 	var none P
-	info, err := cache.files.look(names)
+	state, err := cache.files.look(names)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil && c.seen.holds(info) {
+	if err == nil && c.seen.holds(state) {
 		return c.policy, nil
 	}
 	now := cache.now()

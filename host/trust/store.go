@@ -158,6 +158,7 @@ type DirStore struct {
 // cachedStore is what a store held when its directory and files looked so. It
 // never changes.
 type cachedStore struct {
+	path  string
 	dir   snapshot
 	files []cachedFile
 	certs []*x509.Certificate // of all files
@@ -196,7 +197,7 @@ func (s *DirStore) Certificates(_ context.Context, ref StoreRef) ([]*x509.Certif
 	s.mu.Lock()
 	cached := s.stores[ref]
 	s.mu.Unlock()
-	if cached != nil && s.current(ref, cached) {
+	if cached != nil && s.current(cached) {
 		return cached.certs, nil
 	}
 	loaded, err := s.load(ref, cached)
@@ -210,15 +211,15 @@ func (s *DirStore) Certificates(_ context.Context, ref StoreRef) ([]*x509.Certif
 }
 
 // current tells whether nothing has changed since a store was read.
-func (s *DirStore) current(ref StoreRef, cached *cachedStore) bool {
-	stat := statFunc(s.AllowSymlinks)
-	info, err := stat(s.Path(ref))
-	if err != nil || !cached.dir.holds(info) {
+func (s *DirStore) current(cached *cachedStore) bool {
+	look := lookFunc(s.AllowSymlinks)
+	now, err := look(cached.path)
+	if err != nil || !cached.dir.holds(now) {
 		return false
 	}
 	for i := range cached.files {
-		info, err := stat(cached.files[i].path)
-		if err != nil || !cached.files[i].seen.holds(info) {
+		now, err := look(cached.files[i].path)
+		if err != nil || !cached.files[i].seen.holds(now) {
 			return false
 		}
 	}
@@ -231,7 +232,7 @@ func (s *DirStore) load(ref StoreRef, before *cachedStore) (*cachedStore, error)
 	if err != nil {
 		return nil, err
 	}
-	loaded := &cachedStore{dir: dir}
+	loaded := &cachedStore{path: s.Path(ref), dir: dir}
 	for _, path := range paths {
 		file, err := s.readFile(path, ref.Type, before)
 		if err != nil {
@@ -339,7 +340,7 @@ func (s *DirStore) readFile(path string, kind StoreType, before *cachedStore) (c
 	if before != nil {
 		i := slices.IndexFunc(before.files, func(f cachedFile) bool { return f.path == path })
 		if i >= 0 {
-			if info, err := statFunc(s.AllowSymlinks)(path); err == nil && before.files[i].seen.holds(info) {
+			if now, err := lookFunc(s.AllowSymlinks)(path); err == nil && before.files[i].seen.holds(now) {
 				return before.files[i], nil
 			}
 		}

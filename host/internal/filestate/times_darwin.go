@@ -1,0 +1,7 @@
+package filestate
+
+import "syscall"
+
+func times(stat *syscall.Stat_t) (modified, changed syscall.Timespec) {
+	return stat.Mtimespec, stat.Ctimespec
+}
