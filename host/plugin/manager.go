@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -169,6 +170,9 @@ func (m *Manager) find(name string) (string, fs.FileInfo, error) {
 		return "", nil, &ExecutableError{Name: name, Path: dir, Reason: "is not a directory but " + kindOf(info)}
 	}
 	if err == nil {
+		err = checkListed(m.dir, name)
+	}
+	if err == nil {
 		info, err = os.Lstat(path)
 	}
 	switch {
@@ -181,6 +185,16 @@ func (m *Manager) find(name string) (string, fs.FileInfo, error) {
 		return "", nil, &ExecutableError{Name: name, Path: path, Reason: reason}
 	}
 	return path, info, nil
+}
+
+// checkListed makes sure that a directory has an entry of exactly that name. Some
+// file systems find "acme" by "ACME" or "acme." as well; pins and policies would not.
+func checkListed(dir, name string) error {
+	entries, err := os.ReadDir(dir)
+	if err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == name }) {
+		err = fs.ErrNotExist
+	}
+	return err
 }
 
 // notRunnable says why a file cannot be a plugin's executable; empty if it can.

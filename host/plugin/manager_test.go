@@ -43,6 +43,21 @@ func TestFind(t *testing.T) {
 			}
 		}
 	})
+	t.Run("PLG-04 another spelling is another name, whatever the file system thinks", func(t *testing.T) {
+		m := NewManager(tempDir(t), Options{})
+		writePlugin(t, m.dir, "x", "1.0.0", 0o755)
+		for _, name := range []string{"X", "x."} {
+			if _, err := m.Find(name); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if err := checkListed(m.dir, name); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s is listed: %v", name, err)
+			}
+		}
+		if err := checkListed(m.dir, "x"); err != nil {
+			t.Error(err)
+		}
+	})
 	refused := func(t *testing.T, m *Manager, name, reason string) {
 		t.Helper()
 		_, err := m.Get(t.Context(), name)
