@@ -217,6 +217,9 @@ func notePid(path string) {
 }
 
 func flood(w io.Writer, size int64) {
+	if size == 0 {
+		return
+	}
 	chunk := bytes.Repeat([]byte("flood "), 10000)
 	for size > 0 {
 		n, err := w.Write(chunk[:min(size, int64(len(chunk)))])

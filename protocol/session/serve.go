@@ -29,6 +29,12 @@ const (
 	lastRites = time.Second
 )
 
+// How much a host may send ahead of the plugin, in bytes.
+const (
+	streamWindow     = 1 << 20
+	connectionWindow = 4 << 20
+)
+
 // Serve runs p as a plugin process and ends the process. It is the whole main
 // function of a plugin: in place of protocol.Serve, whose rules hold, it offers
 // sessions besides and says so in the metadata.
@@ -138,9 +144,12 @@ func pluginTLS(host string) (config *tls.Config, certificate []byte, err error) 
 	}, own.Certificate[0], nil
 }
 
+// newServer makes a server with windows that stay as they are: to find out better
+// ones, gRPC would send a ping with each call.
 func newServer(options []grpc.ServerOption) *grpc.Server {
 	const limit = protocol.MaxMessageSize + sessionwire.Overhead
-	return grpc.NewServer(append(options, grpc.MaxRecvMsgSize(limit), grpc.MaxSendMsgSize(limit))...)
+	return grpc.NewServer(append(options, grpc.MaxRecvMsgSize(limit), grpc.MaxSendMsgSize(limit),
+		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connectionWindow))...)
 }
 
 // server answers the calls of a session.
