@@ -60,10 +60,11 @@ func (a *app) report(f *reportFlags, outcome *host.Outcome, err error) error {
 	return nil
 }
 
-// reportFailures says for each signature why it does not count (VER-24).
+// reportFailures says for each signature why it does not count (VER-24), unless the
+// fault is a trust store's, which is told once and alone (TS-08).
 func (a *app) reportFailures(outcome *host.Outcome) {
 	for _, signature := range outcome.Signatures {
-		if signature.Err != nil && signature.Digest != "" {
+		if signature.Err != nil && signature.Digest != "" && storeFault(signature.Err) == nil {
 			a.eprintln(fmt.Sprintf("Signature %s does not count: %v", signature.Digest, signature.Err))
 		}
 	}

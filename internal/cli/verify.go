@@ -190,16 +190,32 @@ func (r *warningRepository) Resolve(ctx context.Context, reference string) (ocis
 	return desc, err
 }
 
-// storeHint returns the error of a missing or empty trust store, with what to
-// do about it, when that is what made signatures fail (TS-08).
+// storeHint returns the error of a trust store, with what to do about a missing or
+// empty one, when that is what made signatures fail (TS-08).
 func storeHint(a *app, outcome *host.Outcome) error {
 	if outcome == nil {
 		return nil
 	}
 	for _, signature := range outcome.Signatures {
-		if store, ok := errors.AsType[*trust.StoreError](signature.Err); ok {
-			return fmt.Errorf("%w. Use command '%s cert add' to create and add trusted certificates to the trust store", store, a.name)
+		switch fault := storeFault(signature.Err).(type) {
+		case nil:
+		case *trust.StoreError:
+			return fmt.Errorf("%w. Use command '%s cert add' to create and add trusted certificates to the trust store", fault, a.name)
+		default:
+			return fault
 		}
+	}
+	return nil
+}
+
+// storeFault is the error of a trust store within that of a signature, nil if it has
+// none.
+func storeFault(err error) error {
+	if store, ok := errors.AsType[*trust.StoreError](err); ok {
+		return store
+	}
+	if file, ok := errors.AsType[*trust.CertificateFileError](err); ok {
+		return file
 	}
 	return nil
 }
