@@ -271,7 +271,7 @@ func (s *DirStore) DeleteAll(ref StoreRef) (deleted []string, err error) {
 		return nil, &StoreError{Ref: ref, Missing: true}
 	}
 	if err != nil {
-		return nil, accessError(ref, err)
+		return nil, &StoreAccessError{ref, err}
 	}
 	failure := &DeleteError{Ref: ref}
 	for _, entry := range entries {

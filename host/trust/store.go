@@ -78,6 +78,22 @@ func (e *StoreError) Error() string {
 // Unwrap returns fs.ErrNotExist.
 func (e *StoreError) Unwrap() error { return fs.ErrNotExist }
 
+// StoreAccessError says that a trust store is there and its directory cannot be read
+// (TS-03).
+type StoreAccessError struct {
+	Ref StoreRef
+	// Err is an error of the file system, or that it is no directory.
+	Err error
+}
+
+// Error names the store and the reason.
+func (e *StoreAccessError) Error() string {
+	return fmt.Sprintf("failed to access the trust store %q of type %q: %v", e.Ref.Name, e.Ref.Type, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *StoreAccessError) Unwrap() error { return e.Err }
+
 // CertificateFileError says that one file of a trust store cannot be used,
 // which fails the whole store (TS-03, TS-04).
 type CertificateFileError struct {
@@ -288,13 +304,13 @@ func (s *DirStore) readDir(ref StoreRef) ([]fs.DirEntry, snapshot, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, snapshot{}, &StoreError{Ref: ref, Missing: true}
 	case err != nil:
-		return nil, snapshot{}, accessError(ref, err)
+		return nil, snapshot{}, &StoreAccessError{ref, err}
 	case !before.IsDir():
-		return nil, snapshot{}, fmt.Errorf("the trust store %s of type %s with path %s is not a regular directory (symlinks are not supported)", ref.Name, ref.Type, path)
+		return nil, snapshot{}, &StoreAccessError{ref, fmt.Errorf("%s is not a regular directory (symlinks are not supported)", path)}
 	}
 	dir, err := os.Open(path)
 	if err != nil {
-		return nil, snapshot{}, accessError(ref, err)
+		return nil, snapshot{}, &StoreAccessError{ref, err}
 	}
 	defer dir.Close()
 	info, err := dir.Stat()
@@ -302,18 +318,14 @@ func (s *DirStore) readDir(ref StoreRef) ([]fs.DirEntry, snapshot, error) {
 		err = fmt.Errorf("%s was replaced while it was opened: try again", path)
 	}
 	if err != nil {
-		return nil, snapshot{}, accessError(ref, err)
+		return nil, snapshot{}, &StoreAccessError{ref, err}
 	}
 	entries, err := dir.ReadDir(-1)
 	if err != nil {
-		return nil, snapshot{}, accessError(ref, err)
+		return nil, snapshot{}, &StoreAccessError{ref, err}
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, newSnapshot(info, now), nil
-}
-
-func accessError(ref StoreRef, err error) error {
-	return fmt.Errorf("failed to access the trust store %q of type %q: %w", ref.Name, ref.Type, err)
 }
 
 // warnDirectory remarks on certificates that are not used (TS-05).

@@ -214,6 +214,9 @@ func storeFault(err error) error {
 	if store, ok := errors.AsType[*trust.StoreError](err); ok {
 		return store
 	}
+	if access, ok := errors.AsType[*trust.StoreAccessError](err); ok {
+		return access
+	}
 	if file, ok := errors.AsType[*trust.CertificateFileError](err); ok {
 		return file
 	}
