@@ -51,7 +51,7 @@ func Run(ctx context.Context, env Env) int {
 	}
 	if err != nil {
 		stderr.endLine()
-		a.eprintln("Error: " + a.inOurName(err.Error()))
+		a.eprintln("Error: " + err.Error())
 		if advice := a.advice(err); advice != "" {
 			a.eprintln(advice)
 		}
@@ -218,11 +218,11 @@ func (a *app) printf(format string, args ...any) {
 
 // warnf writes a warning to standard error.
 func (a *app) warnf(format string, args ...any) {
-	a.eprintln(a.inOurName(fmt.Sprintf("Warning: "+format, args...)))
+	a.eprintln(fmt.Sprintf("Warning: "+format, args...))
 }
 
 // eprintln writes text to standard error.
-func (a *app) eprintln(text string) { fmt.Fprintln(a.Stderr, text) }
+func (a *app) eprintln(text string) { fmt.Fprintln(a.Stderr, a.inOurName(text)) }
 
 // inOurName lets the command lines in a message begin as this program was called.
 func (a *app) inOurName(text string) string {

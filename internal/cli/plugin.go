@@ -44,7 +44,7 @@ func (a *app) pluginListCommand() *cobra.Command {
 				return err
 			}
 			if output == "json" {
-				return a.json(pluginViews(entries))
+				return a.json(a.pluginViews(entries))
 			}
 			a.pluginTable(entries)
 			return nil
@@ -73,7 +73,7 @@ func (a *app) pluginTable(entries []plugin.Entry) {
 		}
 		failure := "<nil>"
 		if entry.Err != nil {
-			failure = entry.Err.Error()
+			failure = a.inOurName(entry.Err.Error())
 		}
 		rows = append(rows, []string{entry.Name, metadata.Description, metadata.Version, readableCapabilities(metadata.Capabilities), failure})
 	}
@@ -104,7 +104,7 @@ func viewPlugin(m *protocol.Metadata) *pluginView {
 	return &pluginView{Name: m.Name, Description: m.Description, Version: m.Version, URL: m.URL, Capabilities: m.Capabilities}
 }
 
-func pluginViews(entries []plugin.Entry) []*pluginView {
+func (a *app) pluginViews(entries []plugin.Entry) []*pluginView {
 	views := []*pluginView{}
 	for _, entry := range entries {
 		view := &pluginView{Name: entry.Name}
@@ -112,7 +112,7 @@ func pluginViews(entries []plugin.Entry) []*pluginView {
 			view = viewPlugin(entry.Metadata)
 		}
 		if entry.Err != nil {
-			view.Error = entry.Err.Error()
+			view.Error = a.inOurName(entry.Err.Error())
 		}
 		views = append(views, view)
 	}
