@@ -325,12 +325,12 @@ func criticalNames(env *envelope.Envelope) (names []string, values map[string]an
 			name = fmt.Sprint(attribute.Key) // a COSE integer label
 		}
 		if _, twice := values[name]; twice {
-			return nil, nil, fmt.Errorf("critical attribute %q appears twice", name)
+			return nil, nil, fmt.Errorf("critical attribute %q appears twice", brief(name))
 		}
 		switch attribute.Value.(type) {
 		case nil, string, json.Number:
 		default:
-			return nil, nil, fmt.Errorf("critical attribute %q is neither a string nor a number, which no plugin can be told", name)
+			return nil, nil, fmt.Errorf("critical attribute %q is neither a string nor a number, which no plugin can be told", brief(name))
 		}
 		names = append(names, name)
 		values[name] = attribute.Value

@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/signet-project/signet/host/trust"
 	"github.com/signet-project/signet/protocol"
@@ -137,7 +138,26 @@ type CriticalAttributesError struct {
 }
 
 func (e *CriticalAttributesError) Error() string {
-	return fmt.Sprintf("the signature has critical attributes that nothing here can process: %q", e.Names)
+	const most = 8
+	names := make([]string, min(len(e.Names), most))
+	for i := range names {
+		names[i] = brief(e.Names[i])
+	}
+	more := ""
+	if left := len(e.Names) - len(names); left > 0 {
+		more = fmt.Sprintf(" and %d more", left)
+	}
+	return fmt.Sprintf("the signature has critical attributes that nothing here can process: %q%s", names, more)
+}
+
+// brief cuts what a signature says to a length that is fit for a message. Whoever
+// quotes it has to take care of characters that do not show.
+func brief(text string) string {
+	const most = 200 // bytes
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // shown is the text of an error for a line that already names the plugin: a

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -342,6 +343,37 @@ func TestRequiredPlugins(t *testing.T) {
 		s.plugin("acme", "1.2.0", revocationCapability).verdicts(agrees(revocationCapability), "acme.x")
 		s.sign(func(c *claim) { c.draft.Extended = []envelope.Attribute{critical("acme.x", "1")} })
 		s.fails("acme.x")
+	})
+	t.Run("what a stranger writes into attributes does not swell or split messages", func(t *testing.T) {
+		long := strings.Repeat("x", 1<<20)
+		many := make([]envelope.Attribute, 100)
+		for i := range many {
+			many[i] = critical(fmt.Sprintf("com.acme.%d%s", i, long[:1<<12]), "1")
+		}
+		for name, edit := range map[string]func(*claim){
+			"PLG-40 the name of a plugin with a line break": naming("x\nSuccessfully verified signature", ""),
+			"PLG-40 the name of a plugin that is too long":  naming(long, ""),
+			"VER-26 long critical attributes":               func(c *claim) { c.draft.Extended = many },
+			"PLG-46 a long critical attribute of no use":    func(c *claim) { c.draft.Extended = []envelope.Attribute{critical(long, true)} },
+		} {
+			t.Run(name, func(t *testing.T) {
+				for _, anchored := range []bool{true, false} {
+					s := newStage(t)
+					s.level("audit")
+					if !anchored {
+						s.stores[trust.StoreRef{Type: trust.StoreCA, Name: "acme"}] = testpki.Root(t, "Other").Chain()
+					}
+					s.sign(edit)
+					outcome, err := s.verify()
+					if err == nil {
+						t.Fatal("it passed")
+					}
+					if text := outcome.Signatures[0].Err.Error(); len(text) > 4096 || strings.Contains(text, "\n") {
+						t.Errorf("anchored: %t: a text of %d bytes: %.300q", anchored, len(text), text)
+					}
+				}
+			})
+		}
 	})
 	t.Run("which plugins a signature may call for", func(t *testing.T) {
 		for allowed, good := range map[any]bool{"any": true, "none": false, "p": true, "q": false} {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/signet-project/signet/host/envelope"
+	"github.com/signet-project/signet/host/plugin"
 	"github.com/signet-project/signet/host/semver"
 	"github.com/signet-project/signet/host/trust"
 	"github.com/signet-project/signet/protocol"
@@ -53,6 +54,9 @@ func (j *job) openPlugin(ctx context.Context) error {
 		return nil
 	}
 	name := env.VerificationPlugin
+	if !plugin.ValidName(name) {
+		return &PluginLocateError{brief(name), errors.New("this cannot be the name of a plugin")}
+	}
 	if !j.anchored() {
 		return &PluginVerifyError{Plugin: name, Err: errors.New("not run: " + notAnchored)}
 	}
