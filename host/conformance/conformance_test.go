@@ -14,6 +14,7 @@ import (
 	"github.com/signet-project/signet/host/conformance"
 	"github.com/signet-project/signet/internal/mutants"
 	"github.com/signet-project/signet/internal/testpki"
+	"github.com/signet-project/signet/internal/testplugin"
 	"github.com/signet-project/signet/plugins/example"
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/session"
@@ -87,7 +88,7 @@ func TestConforming(t *testing.T) {
 	t.Parallel()
 	ids := keys(t)
 	report := judge(t, conformance.Options{
-		Path: mutants.Install(t, t.TempDir(), mutants.Conforming),
+		Path: testplugin.Link(t, t.TempDir(), mutants.Conforming),
 		Keys: []string{ids[protocol.KeySpecEC256], ids[protocol.KeySpecRSA2048]},
 	})
 	if count := len(report.Results); report.Count(conformance.Must, conformance.Passed)+report.Count(conformance.Should, conformance.Passed) != count {
@@ -108,7 +109,7 @@ func TestMutants(t *testing.T) {
 		caught[m.Clause] = true
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
-			opts := conformance.Options{Path: mutants.Install(t, dir, m.Name), Keys: []string{ids[m.Key]}}
+			opts := conformance.Options{Path: testplugin.Link(t, dir, m.Name), Keys: []string{ids[m.Key]}}
 			switch m.Clause {
 			case "call.time":
 				opts.Timeout = 15 * time.Second // more than a good call takes on a busy machine
@@ -144,7 +145,7 @@ func TestExample(t *testing.T) {
 	}
 	ids, config := keysFor(t, dir)
 	config[example.ConfigDenyList] = denied
-	wantConforming(t, judge(t, conformance.Options{Path: mutants.Install(t, dir, "example"), Keys: ids, Config: config}),
+	wantConforming(t, judge(t, conformance.Options{Path: testplugin.Link(t, dir, "example"), Keys: ids, Config: config}),
 		"verify.reason") // nothing is on the list
 }
 
@@ -199,7 +200,7 @@ func wantConforming(t *testing.T, report *conformance.Report, unjudged ...string
 // fileMutants are plugins whose fault is in their file.
 func fileMutants(t *testing.T, dir string) map[string]string {
 	t.Helper()
-	whole := mutants.Install(t, t.TempDir(), mutants.Conforming)
+	whole := testplugin.Link(t, t.TempDir(), mutants.Conforming)
 	misnamed := filepath.Join(dir, "plugin-"+mutants.Conforming+filepath.Ext(whole))
 	if err := os.Rename(whole, misnamed); err != nil {
 		t.Fatal(err)

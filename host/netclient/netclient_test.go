@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/signet-project/signet/internal/testpki"
+	"github.com/signet-project/signet/internal/testservers"
 	"github.com/signet-project/signet/protocol"
 )
 
@@ -49,27 +50,11 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	p.seen = append(p.seen, r.Method+" "+r.RequestURI+" "+r.Header.Get("Proxy-Authorization"))
 	p.mu.Unlock()
-	conn, err := net.Dial("tcp", p.backend)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
-		return
-	}
-	defer conn.Close()
 	if r.Method != http.MethodConnect {
 		io.WriteString(w, "by proxy")
 		return
 	}
-	w.WriteHeader(http.StatusOK)
-	client, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return
-	}
-	defer client.Close()
-	go func() {
-		io.Copy(conn, buffered)
-		conn.(*net.TCPConn).CloseWrite()
-	}()
-	io.Copy(client, conn)
+	testservers.Tunnel(w, p.backend)
 }
 
 // newTLSBackend serves https for tsa.example and 127.0.0.1 with a certificate

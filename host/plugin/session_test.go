@@ -1,7 +1,6 @@
 package plugin
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signet-project/signet/internal/testbuffer"
 	"github.com/signet-project/signet/internal/testplugin"
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/session/sessionclient"
@@ -158,7 +158,7 @@ func TestSession(t *testing.T) {
 		}
 	})
 	t.Run("GEN-11 log and text", func(t *testing.T) {
-		var log, text lockedBuffer
+		var log, text testbuffer.Buffer
 		m, _ := sessions(t, Options{Stderr: &text, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))},
 			testplugin.Script{Any: &testplugin.Reply{Stderr: "Touch your key\n"}})
 		client, end, err := m.Session(t.Context(), "x")
@@ -340,21 +340,4 @@ func until(t *testing.T, condition func() bool) {
 			t.Fatal("in vain waited")
 		}
 	}
-}
-
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

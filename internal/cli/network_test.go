@@ -22,6 +22,7 @@ import (
 
 	"github.com/signet-project/signet/internal/testocsp"
 	"github.com/signet-project/signet/internal/testpki"
+	"github.com/signet-project/signet/internal/testservers"
 	"github.com/signet-project/signet/internal/testtsa"
 	"github.com/signet-project/signet/protocol"
 )
@@ -172,21 +173,5 @@ func (p *forwardProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}}).ServeHTTP(w, r)
 		return
 	}
-	backend, err := net.Dial("tcp", route)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
-		return
-	}
-	defer backend.Close()
-	w.WriteHeader(http.StatusOK)
-	client, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return
-	}
-	defer client.Close()
-	go func() {
-		io.Copy(backend, buffered)
-		backend.(*net.TCPConn).CloseWrite()
-	}()
-	io.Copy(client, backend)
+	testservers.Tunnel(w, route)
 }

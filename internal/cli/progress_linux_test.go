@@ -1,41 +1,16 @@
 package cli
 
 import (
-	"bytes"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
+	"github.com/signet-project/signet/internal/testbuffer"
 	"github.com/signet-project/signet/internal/testterminal"
 )
-
-// screen collects what comes out of a terminal.
-type screen struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *screen) follow(controller *os.File) {
-	buffer := make([]byte, 4096)
-	for {
-		n, err := controller.Read(buffer)
-		if err != nil {
-			return
-		}
-		s.mu.Lock()
-		s.text.Write(buffer[:n])
-		s.mu.Unlock()
-	}
-}
-
-func (s *screen) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
 
 // TestProgress looks at a run over many artifacts on a terminal.
 func TestProgress(t *testing.T) {
@@ -81,8 +56,8 @@ func watchProgress(t *testing.T, stdout, bar bool, args, env []string) {
 	if !stdout {
 		cmd.Stdout = output
 	}
-	var seen screen
-	go seen.follow(testterminal.Start(t, cmd))
+	var seen testbuffer.Buffer // what comes out of the terminal
+	go io.Copy(&seen, testterminal.Start(t, cmd))
 	if bar {
 		waitFor(t, "the bar", func() bool { return strings.Contains(seen.String(), "verify 12 / 13 [####") })
 	} else {

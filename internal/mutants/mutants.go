@@ -20,7 +20,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/session"
@@ -75,30 +74,6 @@ func All() []Mutant {
 	add(sessionFaults, judging)
 	slices.SortFunc(all, func(a, b Mutant) int { return strings.Compare(a.Name, b.Name) })
 	return all
-}
-
-// Install puts a plugin into a directory and returns the path of its executable, a
-// hard link to the test binary where that can be.
-func Install(t testing.TB, dir, name string) string {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, protocol.BinaryPrefix+name)
-	if filepath.Ext(self) == ".exe" {
-		path += ".exe"
-	}
-	if err := os.Link(self, path); err != nil {
-		data, err := os.ReadFile(self)
-		if err == nil {
-			err = os.WriteFile(path, data, 0o755)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return path
 }
 
 // Become does what a mutant does and ends the process, if this process is one; it

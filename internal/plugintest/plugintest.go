@@ -24,10 +24,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/signet-project/signet/internal/testbuffer"
+	"github.com/signet-project/signet/internal/testplugin"
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/session"
 	"github.com/signet-project/signet/protocol/stdio"
@@ -102,36 +103,20 @@ const patience = 5 * time.Minute
 // as hosts use it.
 type Process struct {
 	stdio.Transport
-	stderr *lockedBuffer
+	stderr *testbuffer.Buffer
 }
 
 // Start makes a Process of the test binary under the name of the plugin. env is
 // its whole environment ("NAME=value"), but for what makes a process work.
 func Start(t testing.TB, name string, env ...string) *Process {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), protocol.BinaryPrefix+name)
-	if filepath.Ext(self) == ".exe" {
-		path += ".exe"
-	}
-	if err := os.Link(self, path); err != nil {
-		data, err := os.ReadFile(self)
-		if err == nil {
-			err = os.WriteFile(path, data, 0o755)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	path := testplugin.Link(t, t.TempDir(), name)
 	for _, name := range []string{"PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "GODEBUG", "LD_LIBRARY_PATH", "GOCOVERDIR"} {
 		if value, ok := os.LookupEnv(name); ok && !slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") }) {
 			env = append(env, name+"="+value)
 		}
 	}
-	stderr := &lockedBuffer{}
+	stderr := &testbuffer.Buffer{}
 	return &Process{stdio.Transport{Path: path, Env: env, Stderr: stderr, Timeout: patience}, stderr}
 }
 
@@ -144,23 +129,6 @@ func (p *Process) With(env ...string) *Process {
 
 // Printed is what the processes have written to stderr so far, errors aside.
 func (p *Process) Printed() string { return p.stderr.String() }
-
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
-}
 
 // discreet fails the test when a secret turns up in what a transport brings.
 type discreet struct {

@@ -182,7 +182,19 @@ const trailer = "signet test plugin script\n"
 // Install puts a plugin into dir/name/ and returns the path of its executable.
 func Install(t testing.TB, dir, name string, script Script) string {
 	t.Helper()
-	path := executablePath(dir, name)
+	path := Link(t, filepath.Join(dir, name), name)
+	if err := os.WriteFile(path+scriptSuffix, encode(t, script), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Link puts the test binary into dir as the executable of a plugin, in place of one
+// that is there, and returns its path: a hard link where that can be, else a copy.
+// What the binary does under that name is for its TestMain to say.
+func Link(t testing.TB, dir, name string) string {
+	t.Helper()
+	path := filepath.Join(dir, fileName(name))
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -191,9 +203,6 @@ func Install(t testing.TB, dir, name string, script Script) string {
 		if err := os.WriteFile(path, read(t, self(t)), 0o755); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := os.WriteFile(path+scriptSuffix, encode(t, script), 0o644); err != nil {
-		t.Fatal(err)
 	}
 	return path
 }
@@ -242,10 +251,6 @@ func Main(m *testing.M, funcs map[string]Func) {
 // Become is for a TestMain that does more than Main: it does what the script says
 // and ends the process if this process is a test plugin, and returns otherwise.
 func Become(funcs map[string]Func) { runIfPlugin(funcs) }
-
-func executablePath(dir, name string) string {
-	return filepath.Join(dir, name, fileName(name))
-}
 
 func fileName(name string) string {
 	if runtime.GOOS == "windows" {

@@ -78,14 +78,14 @@ func NewProxyTo(t testing.TB, lead func(host string) string) *Proxy {
 			http.Error(w, "this proxy does not lead to "+r.Host, http.StatusForbidden)
 			return
 		}
-		tunnel(w, address)
+		Tunnel(w, address)
 	}))
 	t.Cleanup(p.Close)
 	return p
 }
 
-// tunnel connects the client with address.
-func tunnel(w http.ResponseWriter, address string) {
+// Tunnel is the answer of a proxy to CONNECT: it connects the client with address.
+func Tunnel(w http.ResponseWriter, address string) {
 	upstream, err := net.Dial("tcp", address)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
@@ -99,7 +99,10 @@ func tunnel(w http.ResponseWriter, address string) {
 		return
 	}
 	defer down.Close()
-	go func() { _, _ = io.Copy(upstream, read) }()
+	go func() {
+		_, _ = io.Copy(upstream, read)
+		_ = upstream.(*net.TCPConn).CloseWrite()
+	}()
 	_, _ = io.Copy(down, upstream)
 }
 

@@ -4,7 +4,6 @@ package testservers
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -13,9 +12,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/signet-project/signet/internal/testbuffer"
 )
 
 const (
@@ -66,7 +66,7 @@ func root(t testing.TB) string {
 // server is a process that ends with its test, or with the test's process.
 type server struct {
 	name   string
-	output lockedBuffer
+	output testbuffer.Buffer
 	done   chan struct{}
 }
 
@@ -136,24 +136,4 @@ func freeAddress(t testing.TB) string {
 	}
 	defer listener.Close()
 	return listener.Addr().String()
-}
-
-// lockedBuffer holds what a server printed.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-// Write appends p.
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-// String returns all that was written.
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }
