@@ -54,6 +54,9 @@ type Batch struct {
 	// Settled holds what an earlier run found out, by reference. Such an artifact is
 	// reported without another look at it.
 	Settled map[string]batch.Verdict
+	// Unchanged tells whether verdicts rest on the same policy and stores as when the
+	// run began: one that comes after a change is not final. Nil means that they do.
+	Unchanged func() bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -100,7 +103,7 @@ type BatchResult struct {
 func (v *Verifier) VerifyBatch(ctx context.Context, b *Batch, request func(*Place) ArtifactRequest, report func(*BatchResult) error) error {
 	return b.run(ctx, report, func(ctx context.Context, place *Place, result *BatchResult) {
 		result.Outcome, result.Err = v.VerifyArtifact(ctx, place.Repository, request(place))
-		result.Final = Final(result.Outcome, result.Err)
+		result.Final = Final(result.Outcome, result.Err) && (b.Unchanged == nil || b.Unchanged())
 	})
 }
 

@@ -353,6 +353,36 @@ func TestVerifyBatch(t *testing.T) {
 			t.Errorf("%+v", bad)
 		}
 	})
+	t.Run("TP-37 no verdict is final once the policy or a store has changed", func(t *testing.T) {
+		changed := Batch{References: b.References[:2], Open: b.Open, Workers: 1}
+		v := s.verifier()
+		before, err := v.Basis(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed.Unchanged = func() bool {
+			now, err := v.Basis(t.Context())
+			return err == nil && now == before
+		}
+		var finals []bool
+		err = v.VerifyBatch(t.Context(), &changed, request, func(result *BatchResult) error {
+			finals = append(finals, result.Final)
+			return nil
+		})
+		if err != nil || !slices.Equal(finals, []bool{true, true}) {
+			t.Errorf("%v, final: %t", err, finals)
+		}
+		ca := trust.StoreRef{Type: trust.StoreCA, Name: "acme"}
+		v.Stores = stores{ca: append(s.root.Chain(), testpki.Root(t, "Other").Cert)}
+		finals = nil
+		err = v.VerifyBatch(t.Context(), &changed, request, func(result *BatchResult) error {
+			finals = append(finals, result.Final)
+			return nil
+		})
+		if err != nil || !slices.Equal(finals, []bool{false, false}) {
+			t.Errorf("%v, final: %t after a change", err, finals)
+		}
+	})
 	t.Run("what is under way when the run is cancelled is not reported", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		stuck := *b

@@ -82,9 +82,11 @@ type bulkJob struct {
 	references []string
 	output     string
 	// basis is what results rest on, see [batch.Verdict].
-	basis  string
-	opener *opener
-	start  func(context.Context, *host.Batch, func(*host.BatchResult) error) error
+	basis string
+	// unchanged tells whether basis still is what results rest on; nil means it is.
+	unchanged func() bool
+	opener    *opener
+	start     func(context.Context, *host.Batch, func(*host.BatchResult) error) error
 	// view renders a result that this run came to.
 	view func(*host.BatchResult) *bulkView
 }
@@ -129,7 +131,7 @@ func (a *app) runBulk(ctx context.Context, f *bulkFlags, job *bulkJob) error {
 	a.warnTags(job)
 	var err error
 	r := &bulkReport{app: a, job: job, total: len(job.references), waiting: map[int]bulkText{}}
-	run := &host.Batch{References: job.references, Open: job.opener.place, Recursive: f.recursive, Workers: f.workers}
+	run := &host.Batch{References: job.references, Open: job.opener.place, Recursive: f.recursive, Workers: f.workers, Unchanged: job.unchanged}
 	if f.resume != "" {
 		if r.journal, run.Settled, err = a.openJournal(f.resume, job.basis); err != nil {
 			return err

@@ -147,6 +147,10 @@ func (a *app) verifyMany(ctx context.Context, f *verifyFlags, references []strin
 	}
 	return a.runBulk(ctx, f.bulk, &bulkJob{
 		verb: "verify", done: "Verified", references: references, output: f.report.output, basis: basis,
+		unchanged: func() bool {
+			now, err := verifier.Basis(ctx, settings...)
+			return err == nil && now == basis
+		},
 		opener: a.opener(f.registry, f.layout, artifact.OpenOptions{}),
 		start: func(ctx context.Context, b *host.Batch, report func(*host.BatchResult) error) error {
 			return verifier.VerifyBatch(ctx, b, f.request, report)
