@@ -52,7 +52,7 @@ func Run(ctx context.Context, env Env) int {
 	if err != nil {
 		stderr.endLine()
 		a.eprintln("Error: " + err.Error())
-		if advice := a.advice(err); advice != "" {
+		if advice := a.advice(err); advice != "" && ctx.Err() == nil { // who interrupts knows why
 			a.eprintln(advice)
 		}
 		return 1

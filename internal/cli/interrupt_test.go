@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -88,6 +90,38 @@ func TestInterruptedPrompts(t *testing.T) {
 			}
 			if after, err := listing(p.dir); err != nil || before != after {
 				t.Error("files changed:", err, difference(before, after))
+			}
+		})
+	}
+}
+
+// TestInterruptedRequest holds that Ctrl-C while a registry is silent ends the run, and
+// that nothing is advised about the network then.
+func TestInterruptedRequest(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"list", "inspect"} {
+		t.Run("CLI-49 "+command, func(t *testing.T) {
+			t.Parallel()
+			asked, done := make(chan struct{}, 1), make(chan struct{})
+			silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+				asked <- struct{}{}
+				<-done
+			}))
+			t.Cleanup(func() { close(done); silent.Close() })
+			_, port, _ := strings.Cut(strings.TrimPrefix(silent.URL, "http://"), ":")
+			ctx, interrupt := context.WithCancel(t.Context())
+			go func() {
+				<-asked
+				interrupt()
+			}()
+			var errs bytes.Buffer
+			dir := t.TempDir()
+			status := Run(ctx, Env{
+				Args: []string{"signet", command, "localhost:" + port + "/a/b:v1"}, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &errs,
+				Environ: []string{"NOTATION_CONFIG=" + dir, "NOTATION_CACHE=" + dir, "DOCKER_CONFIG=" + dir},
+			})
+			if text := errs.String(); status != 1 || !strings.HasPrefix(text, "Error: ") || strings.Count(text, "\n") != 1 {
+				t.Errorf("status %d, %q", status, text)
 			}
 		})
 	}
