@@ -112,10 +112,10 @@ func children(pid int) []int {
 	if !listsChildren() {
 		return childrenByParent(pid)
 	}
-	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	tasks := fmt.Sprintf("/proc/%d/task", pid)
 	var pids []int
-	for _, list := range lists {
-		text, _ := os.ReadFile(list)
+	for _, task := range names(tasks) {
+		text, _ := os.ReadFile(filepath.Join(tasks, task, "children"))
 		for field := range strings.FieldsSeq(string(text)) {
 			if child, err := strconv.Atoi(field); err == nil {
 				pids = append(pids, child)
@@ -126,34 +126,47 @@ func children(pid int) []int {
 }
 
 var listsChildren = sync.OnceValue(func() bool {
-	lists, _ := filepath.Glob("/proc/self/task/*/children")
-	return len(lists) > 0
+	_, err := os.Lstat("/proc/thread-self/children")
+	return err == nil
 })
 
 // childrenByParent does the same on kernels without /proc/…/children, by
 // looking at every process.
 func childrenByParent(parent int) []int {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	var pids []int
-	for _, path := range stats {
-		if _, ppid := stat(path); ppid == strconv.Itoa(parent) {
-			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
-				pids = append(pids, pid)
-			}
+	for _, name := range names("/proc") {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if _, ppid := stat(pid); ppid == strconv.Itoa(parent) {
+			pids = append(pids, pid)
 		}
 	}
 	return pids
 }
 
+// names lists a directory; what cannot be read is empty. (filepath.Glob would read
+// the directory of each process as well, a thousand entries that nobody wants.)
+func names(dir string) []string {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	found, _ := d.Readdirnames(-1)
+	return found
+}
+
 // isZombie tells whether a process has ended and waits for its parent to notice.
 func isZombie(pid int) bool {
-	state, _ := stat(fmt.Sprintf("/proc/%d/stat", pid))
+	state, _ := stat(pid)
 	return state == "Z"
 }
 
 // stat reads state and parent of a process; both are empty when it is gone.
-func stat(path string) (state, ppid string) {
-	text, _ := os.ReadFile(path)
+func stat(pid int) (state, ppid string) {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	// pid (name) state ppid …, where name may hold anything
 	end := strings.LastIndexByte(string(text), ')')
 	fields := strings.Fields(string(text[end+1:]))
