@@ -83,9 +83,7 @@ type Manager struct {
 	trees  sync.Map // plugin name → *treeRecord
 
 	mu       sync.Mutex
-	lock     *LockFile
-	lockInfo fs.FileInfo
-	lockRead time.Time
+	lastLock readLock
 
 	// step is called by tests between the steps that change the directory.
 	step func(name string)

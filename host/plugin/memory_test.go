@@ -167,6 +167,37 @@ func TestMemory(t *testing.T) {
 	})
 }
 
+// BenchmarkUntouched is what a session's calls cost the look at the plugin, beside
+// that of a call by stdio.
+func BenchmarkUntouched(b *testing.B) {
+	m := NewManager(tempDir(b), Options{Now: later})
+	testplugin.Install(b, m.dir, "x", testplugin.Script{})
+	if _, err := m.Pin(b.Context(), "x"); err != nil {
+		b.Fatal(err)
+	}
+	o, err := m.open(b.Context(), "x")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer o.close()
+	b.Run("by=session", func(b *testing.B) {
+		for b.Loop() {
+			if !o.untouched() {
+				b.Fatal("touched")
+			}
+		}
+	})
+	b.Run("by=stdio", func(b *testing.B) {
+		for b.Loop() {
+			again, err := m.open(b.Context(), "x")
+			if err != nil {
+				b.Fatal(err)
+			}
+			again.close()
+		}
+	})
+}
+
 // BenchmarkOpen is what the look at a plugin of the size of ours costs a run before
 // it starts it, remembered and not.
 func BenchmarkOpen(b *testing.B) {

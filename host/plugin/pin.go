@@ -34,6 +34,9 @@ type opened struct {
 	stat   fs.FileInfo
 	// withheld names the variables this plugin does not get.
 	withheld []string
+	// watched is how everything looked that this was found out from, by path; nil when
+	// something had been changed too shortly before. See [opened.untouched].
+	watched map[string]filestate.State
 }
 
 func (o *opened) close() { o.file.Close() }
@@ -83,7 +86,7 @@ func (m *Manager) tryOpen(name string) (_ *opened, err error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := m.loadLock()
+	last, err := m.loadLock()
 	if err != nil {
 		return nil, err
 	}
@@ -107,14 +110,16 @@ func (m *Manager) tryOpen(name string) (_ *opened, err error) {
 		}
 	}()
 	var entry LockEntry
-	if lock != nil && lock.Plugins[name] != nil {
-		entry = *lock.Plugins[name]
+	if last.lock != nil && last.lock.Plugins[name] != nil {
+		entry = *last.lock.Plugins[name]
 	}
 	o.withheld = entry.WithheldEnvironment
 	if len(entry.Pins) > 0 {
-		if err := m.checkPin(o, name, root, &entry); err != nil {
+		t, err := m.checkPin(o, name, root, &entry)
+		if err != nil {
 			return nil, err
 		}
+		o.watch(m.store.path(), last.seen, t)
 	}
 	if !o.pinned {
 		unpinned := &UnpinnedError{Name: name}
@@ -124,6 +129,39 @@ func (m *Manager) tryOpen(name string) (_ *opened, err error) {
 		m.warn(unpinned)
 	}
 	return o, nil
+}
+
+// watch notes how the lock file and all that a pin covers looked.
+func (o *opened) watch(lockPath string, lock seenFile, t *tree) {
+	watched, dir := map[string]filestate.State{}, filepath.Dir(o.path)
+	note := func(path string, seen seenFile) bool {
+		if seen.info == nil || !seen.isSettled() {
+			return false
+		}
+		watched[path] = filestate.Of(seen.info)
+		return true
+	}
+	settled := note(lockPath, lock)
+	for _, seen := range []map[string]seenFile{t.dirs, t.seen} {
+		for path, file := range seen {
+			settled = settled && note(filepath.Join(dir, path), file)
+		}
+	}
+	if settled {
+		o.watched = watched
+	}
+}
+
+// untouched tells that nothing was touched that o was found out from, so that
+// another look, which takes ten times as long, would find the same. If false, it may
+// or may not.
+func (o *opened) untouched() bool {
+	for path, before := range o.watched {
+		if now, err := filestate.Lstat(path); err != nil || !now.Same(before) {
+			return false
+		}
+	}
+	return o.watched != nil
 }
 
 // openExecutable opens the file that find saw.
@@ -172,7 +210,7 @@ func (m *Manager) judgeWritable(name, path string) (exposed bool, err error) {
 
 // checkPin compares the files below root, hashed again only where they were
 // touched, with the pins in entry, and o's file with the one among them.
-func (m *Manager) checkPin(o *opened, name string, root *os.Root, entry *LockEntry) error {
+func (m *Manager) checkPin(o *opened, name string, root *os.Root, entry *LockEntry) (*tree, error) {
 	value, _ := m.trees.LoadOrStore(name, &treeRecord{})
 	record := value.(*treeRecord)
 	record.mu.Lock()
@@ -185,24 +223,24 @@ func (m *Manager) checkPin(o *opened, name string, root *os.Root, entry *LockEnt
 	}
 	t, err := readTree(root, before, m.opts.Now)
 	if err != nil {
-		return fmt.Errorf("compare plugin %s with its pin: %w", name, err)
+		return nil, fmt.Errorf("compare plugin %s with its pin: %w", name, err)
 	}
 	record.last = t
 	o.digest = t.digest()
 	pin := entry.find(o.digest)
 	if pin == nil {
-		return m.pinError(name, entry, t)
+		return nil, m.pinError(name, entry, t)
 	}
 	executable := t.seen[BinaryName(name)]
 	o.info, o.sha256 = executable.info, executable.sha256
 	if !o.sameContent(m.opts.Now) {
-		return fmt.Errorf("open plugin %s: %w", name, errReplacing)
+		return nil, fmt.Errorf("open plugin %s: %w", name, errReplacing)
 	}
 	o.pinned = !pin.Provisional
 	if t.read > 0 {
 		m.saveMemory(o, name, t)
 	}
-	return nil
+	return t, nil
 }
 
 // pinError says in what the files present differ from the pins.
@@ -245,23 +283,30 @@ func closest(pins []Pin, present []File) []Change {
 	return least
 }
 
+// readLock is a lock file and how it looked before it was read; lock is nil, and so is
+// seen.info, when there was none.
+type readLock struct {
+	lock *LockFile
+	seen seenFile
+}
+
 // loadLock returns the lock file, read again when it was touched; it must not be
-// changed. It is nil when there is none.
-func (m *Manager) loadLock() (*LockFile, error) {
+// changed.
+func (m *Manager) loadLock() (readLock, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	info, err := os.Lstat(m.store.path())
-	fresh := err == nil && m.lockInfo != nil && filestate.Same(info, m.lockInfo) && filestate.Of(info).SettledAt(m.lockRead)
-	if !fresh {
-		m.lockRead = m.opts.Now()
-		lock, err := m.store.load()
-		if err != nil {
-			m.lockInfo = nil
-			return nil, err
-		}
-		m.lock, m.lockInfo = lock, info
+	last := m.lastLock.seen
+	if err == nil && last.info != nil && filestate.Same(info, last.info) && last.isSettled() {
+		return m.lastLock, nil
 	}
-	return m.lock, nil
+	seen := seenFile{info: info, readAt: m.opts.Now()}
+	lock, err := m.store.load()
+	m.lastLock = readLock{lock, seen}
+	if err != nil {
+		m.lastLock = readLock{}
+	}
+	return m.lastLock, err
 }
 
 // PinStatus says how a plugin stands to its pin.

@@ -117,8 +117,19 @@ func TestPin(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			o, err := m.open(t.Context(), "x")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer o.close()
+			if !o.untouched() && unixOnly {
+				t.Error("touched already")
+			}
 			if err := c.change(m); err != nil {
 				t.Fatal(err)
+			}
+			if o.untouched() && unixOnly {
+				t.Error("the change is not seen at a glance")
 			}
 			check := func(err error) {
 				t.Helper()
@@ -147,6 +158,32 @@ func TestPin(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a new lock file is seen at a glance", func(t *testing.T) {
+		m := pinned(t, Options{})
+		o, err := m.open(t.Context(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.close()
+		if err := m.Withhold(t.Context(), "x", []string{"SECRET"}); err != nil {
+			t.Fatal(err)
+		}
+		if o.untouched() {
+			t.Error("it is not")
+		}
+	})
+	t.Run("what was changed a moment ago is not judged at a glance", func(t *testing.T) {
+		m := pinned(t, Options{})
+		m.opts.Now = time.Now
+		o, err := m.open(t.Context(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.close()
+		if o.untouched() {
+			t.Error("it is")
+		}
+	})
 	t.Run("files are hashed once", func(t *testing.T) {
 		m := pinned(t, Options{})
 		root, err := os.OpenRoot(dir(m))

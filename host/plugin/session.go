@@ -78,6 +78,9 @@ func (m *Manager) program(ctx context.Context, name string) (*sessionclient.Prog
 		Check:   func() error { return o.changed(m.opts.Now) },
 		Release: o.close,
 		Current: func(ctx context.Context) (bool, error) {
+			if o.untouched() {
+				return true, nil
+			}
 			now, err := m.open(ctx, name)
 			if err != nil {
 				return false, err

@@ -69,6 +69,8 @@ type recall func(path string, now fs.FileInfo) (seenFile, bool)
 type tree struct {
 	files []File // ordered by path
 	seen  map[string]seenFile
+	// dirs are the directories, by path, as they looked before their entries were read.
+	dirs map[string]seenFile
 	// read is how many files had to be read.
 	read int
 }
@@ -85,7 +87,7 @@ func (t *tree) digest() string { return treeDigest(t.files) }
 // have not been touched since. Anything but files, directories and links that
 // stay inside root is an error.
 func readTree(root *os.Root, before recall, now func() time.Time) (*tree, error) {
-	r := &treeReader{root: root, before: before, now: now, tree: tree{seen: map[string]seenFile{}}}
+	r := &treeReader{root: root, before: before, now: now, tree: tree{seen: map[string]seenFile{}, dirs: map[string]seenFile{}}}
 	if err := r.directory(".", 0); err != nil {
 		return nil, err
 	}
@@ -120,6 +122,12 @@ func (r *treeReader) directory(dir string, depth int) error {
 		return err
 	}
 	defer d.Close()
+	readAt := r.now()
+	info, err := d.Stat()
+	if err != nil {
+		return err
+	}
+	r.tree.dirs[dir] = seenFile{info: info, readAt: readAt}
 	for {
 		entries, err := d.ReadDir(256)
 		if errors.Is(err, io.EOF) {
