@@ -55,7 +55,7 @@ func (j *job) openPlugin(ctx context.Context) error {
 	}
 	name := env.VerificationPlugin
 	if !plugin.ValidName(name) {
-		return &PluginLocateError{brief(name), errors.New("this cannot be the name of a plugin")}
+		return &PluginLocateError{brief(name), &plugin.NameError{Name: brief(name)}}
 	}
 	if !j.anchored() {
 		return &PluginVerifyError{Plugin: name, Err: errors.New("not run: " + notAnchored)}
