@@ -34,7 +34,7 @@ const (
 )
 
 // noon is the time at which everything on a stage happens.
-var noon = time.Now().UTC().Truncate(time.Hour)
+var noon = time.Now().UTC().Truncate(time.Minute)
 
 // stage holds what a verification takes, all good; a test spoils what it is about.
 type stage struct {
