@@ -420,7 +420,7 @@ func (s *stream) answer(path, mode string) {
 		s.framer.WriteGoAway(s.id, http2.ErrCodeNo, nil) // ahead of the answer, so that the host surely saw it
 		misbehaviors["good"](s)
 		if mode == "goes away after each call" {
-			s.conn.Close()
+			s.conn.(*tls.Conn).CloseWrite() // and reads on, lest the answer is lost
 		}
 	default:
 		misbehaviors[mode](s)
