@@ -168,7 +168,7 @@ func TestCompletion(t *testing.T) {
 var wordless = []string{
 	"key add", "key update", "key delete", "key csr", "key export-public", "certificate add", "certificate delete", "certificate generate-test", "certificate cleanup-test",
 	"policy import", "policy show", "blob policy init", "blob policy import", "blob policy show",
-	"plugin install", "plugin uninstall", "plugin pin", "plugin withhold", "login", "logout",
+	"plugin install", "plugin uninstall", "plugin pin", "plugin withhold", "login", "logout", "help",
 }
 
 // TestJSON wants JSON of each command that has a result, and a schema for it: named

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signet-project/signet/internal/testbuffer"
 	"github.com/signet-project/signet/internal/testplugin"
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/session/sessionclient"
@@ -63,7 +64,7 @@ type plugin struct {
 	*sessionclient.Transport
 	program sessionclient.Program
 	dir     string
-	text    lockedBuffer
+	text    testbuffer.Buffer
 
 	mu     sync.Mutex
 	opened int // processes that were to be started
@@ -161,23 +162,6 @@ func (p *plugin) noneLeft(t testing.TB) {
 			t.Errorf("process %d is left", pid)
 		}
 	}
-}
-
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }
 
 // until polls for a condition.

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signet-project/signet/internal/testbuffer"
 	"github.com/signet-project/signet/internal/testplugin"
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/session/sessionclient"
@@ -134,7 +135,7 @@ func TestSession(t *testing.T) {
 	})
 	t.Run("what is logged", func(t *testing.T) {
 		for level, wanted := range map[slog.Level]bool{slog.LevelDebug: true, slog.LevelInfo: false} {
-			var log lockedBuffer
+			var log testbuffer.Buffer
 			p := install(t, testplugin.Script{})
 			p.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))
 			if err := p.metadata(t.Context()); err != nil {
