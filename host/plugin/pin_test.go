@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -183,6 +184,40 @@ func TestPin(t *testing.T) {
 		if o.untouched() {
 			t.Error("it is")
 		}
+	})
+	t.Run("links made to a file meanwhile do not change it", func(t *testing.T) {
+		if !unixOnly {
+			t.Skip("a link does not touch a file on Windows")
+		}
+		path := write(t, filepath.Join(tempDir(t), "file"), make([]byte, 1<<20), 0o644)
+		f, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		stop := make(chan struct{})
+		var linking sync.WaitGroup
+		linking.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+					other := fmt.Sprint(path, i)
+					if err := errors.Join(os.Link(path, other), os.Remove(other)); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+		for range 20 {
+			if _, err := readFile(f, later); err != nil {
+				t.Error(err)
+			}
+		}
+		close(stop)
+		linking.Wait()
 	})
 	t.Run("files are hashed once", func(t *testing.T) {
 		m := pinned(t, Options{})

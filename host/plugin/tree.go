@@ -205,10 +205,11 @@ func (r *treeReader) add(f File) error {
 	return nil
 }
 
-// readFile hashes an open file, which must be regular and must not change
-// meanwhile.
+// readFile hashes an open file, which must be regular and whose content must not change
+// meanwhile. (Its state may: each link that is made to a file touches it.)
 func readFile(f *os.File, now func() time.Time) (seenFile, error) {
 	const attempts = 3
+	var last seenFile
 	for range attempts {
 		before, err := f.Stat()
 		if err != nil {
@@ -228,9 +229,11 @@ func readFile(f *os.File, now func() time.Time) (seenFile, error) {
 		if err != nil {
 			return seenFile{}, err
 		}
-		if n == before.Size() && filestate.Same(before, after) {
-			return seenFile{info: after, readAt: readAt, sha256: hex.EncodeToString(h.Sum(nil))}, nil
+		seen := seenFile{info: before, readAt: readAt, sha256: hex.EncodeToString(h.Sum(nil))}
+		if n == before.Size() && (filestate.Same(before, after) || seen.sha256 == last.sha256) {
+			return seen, nil
 		}
+		last = seen
 	}
 	return seenFile{}, fmt.Errorf("%q is changing", f.Name())
 }
