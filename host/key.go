@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -52,13 +53,31 @@ type Sealed struct {
 	Annotations map[string]string
 	// known are the chains that the Key has seen; nil for a Key of somebody else.
 	known *knownChains
+	// proof is of the signature in the envelope; nil when nobody verified it yet.
+	proof *proof
+}
+
+// proof says that a signature was verified over an input, with a leaf's key.
+type proof struct {
+	input, signature []byte
+	algorithm        protocol.SignatureAlgorithm
+	leaf             *x509.Certificate
+}
+
+// covers tells whether the signature of an envelope is the one that was verified, so
+// that to verify it again, which takes most of the time of a signature, would give
+// the same.
+func (p *proof) covers(e *envelope.Envelope) bool {
+	return p != nil && e.Algorithm == p.algorithm && e.Certificates[0].Equal(p.leaf) &&
+		bytes.Equal(e.Signature, p.signature) && bytes.Equal(e.SigningInput(), p.input)
 }
 
 // bytesSigner signs messages: what local keys and plugins with the capability
 // SIGNATURE_GENERATOR.RAW have in common.
 type bytesSigner interface {
 	Suite(ctx context.Context) (protocol.Suite, error)
-	// sign returns the signature over message with the chain of the key used.
+	// sign returns the signature over message with the chain of the key used, whose
+	// leaf has verified it.
 	sign(ctx context.Context, suite protocol.Suite, message []byte) ([]byte, []*x509.Certificate, error)
 	// agent names the signing program for the envelope.
 	agent(host string) string
@@ -90,7 +109,8 @@ func (k rawKey) Seal(ctx context.Context, request SealRequest) (*Sealed, error) 
 	if err != nil {
 		return nil, err
 	}
-	signature, chain, err := k.sign(ctx, suite, draft.SigningInput())
+	input := draft.SigningInput()
+	signature, chain, err := k.sign(ctx, suite, input)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +129,7 @@ func (k rawKey) Seal(ctx context.Context, request SealRequest) (*Sealed, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Sealed{Envelope: data, known: k.known}, nil
+	return &Sealed{Envelope: data, known: k.known, proof: &proof{input, signature, suite.Algorithm, chain[0]}}, nil
 }
 
 // localSigner signs with a private key in this process.
@@ -140,7 +160,13 @@ func (s *localSigner) Suite(context.Context) (protocol.Suite, error) { return s.
 
 func (s *localSigner) sign(_ context.Context, _ protocol.Suite, message []byte) ([]byte, []*x509.Certificate, error) {
 	signature, err := pki.Sign(s.key, message)
-	return signature, s.chain, err
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := pki.Verify(s.chain[0], message, signature); err != nil {
+		return nil, nil, fmt.Errorf("generated signature failed verification: %w", err)
+	}
+	return signature, s.chain, nil
 }
 
 func (s *localSigner) agent(host string) string { return host }

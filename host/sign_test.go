@@ -203,3 +203,55 @@ func stamped(t *testing.T, data []byte, signer *testpki.Entity, of func([]byte) 
 	token := testtsa.Token(t, testtsa.Options{Signer: signer, GenTime: time.Now().Truncate(time.Second)}, message, crypto.SHA256)
 	return []byte(strings.Replace(string(data), `"header":{`, `"header":{"io.cncf.notary.timestampSignature":`+toJSON(t, token)+`,`, 1))
 }
+
+func TestProof(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	key, err := NewLocalKey(s.leaf.Key, s.leaf.Chain())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range formats {
+		payload, err := envelope.MarshalPayload(format.MediaType(), s.target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := key.Seal(t.Context(), SealRequest{Format: format, Target: s.target, Payload: payload, SigningTime: noon})
+		if err != nil {
+			t.Fatal(err)
+		}
+		parse := func(data []byte) *envelope.Envelope {
+			parsed, err := new(envelope.Parser).Parse(format.MediaType(), data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return parsed
+		}
+		parsed := parse(sealed.Envelope)
+		if !sealed.proof.covers(parsed) {
+			t.Errorf("%s: the signature just made is verified again", format)
+		}
+		if (*proof)(nil).covers(parsed) {
+			t.Errorf("%s: proved by nothing", format)
+		}
+		other, err := key.Seal(t.Context(), SealRequest{Format: format, Target: s.target, Payload: payload, SigningTime: noon.Add(time.Second)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sealed.proof.covers(parse(other.Envelope)) {
+			t.Errorf("%s: one signature proves another", format)
+		}
+		for name, change := range map[string]func(*proof){
+			"input":     func(p *proof) { p.input = append([]byte{0}, p.input...) },
+			"signature": func(p *proof) { p.signature = append([]byte{0}, p.signature...) },
+			"algorithm": func(p *proof) { p.algorithm = protocol.AlgorithmPSS512 },
+			"leaf":      func(p *proof) { p.leaf = s.root.Cert },
+		} {
+			wrong := *sealed.proof
+			change(&wrong)
+			if wrong.covers(parsed) {
+				t.Errorf("%s: another %s is proof enough", format, name)
+			}
+		}
+	}
+}

@@ -248,14 +248,23 @@ func (e *Envelope) VerifySignature() error {
 		return invalid("mismatch between signature algorithm derived from signing certificate (%s) and signing algorithm specified (%s)", suite.Algorithm, e.Algorithm)
 	}
 	if e.MediaType == MediaTypeJWS {
-		err = pki.VerifyAnySalt(leaf, jwsSigningInput(e.signedHeader, e.signedPayload), e.Signature)
+		err = pki.VerifyAnySalt(leaf, e.SigningInput(), e.Signature)
 	} else {
-		err = pki.Verify(leaf, coseSigningInput(e.signedHeader, e.signedPayload), e.Signature)
+		err = pki.Verify(leaf, e.SigningInput(), e.Signature)
 	}
 	if err != nil {
 		return &IntegrityError{err}
 	}
 	return nil
+}
+
+// SigningInput returns the bytes that Signature covers: header and payload as the
+// format puts them together (RFC 7515 section 5.1, RFC 9052 section 4.4).
+func (e *Envelope) SigningInput() []byte {
+	if e.MediaType == MediaTypeJWS {
+		return jwsSigningInput(e.signedHeader, e.signedPayload)
+	}
+	return coseSigningInput(e.signedHeader, e.signedPayload)
 }
 
 // certificates parses a chain with the caller's parser.
