@@ -104,23 +104,3 @@ func Logout(ctx context.Context, store credentials.Store, registry string) error
 	}
 	return nil
 }
-
-// Registry returns a registry that [credentials.Login] can log in to.
-func (c *Client) Registry(name string) (*remote.Registry, error) {
-	target, err := remote.NewRegistry(name)
-	if err != nil {
-		return nil, fmt.Errorf("%q is not a registry: give a host name, with a port if need be", name)
-	}
-	c.once.Do(c.start)
-	client := *c.base
-	client.Cache, client.Credential = nil, nil
-	client.BlockedRealmPrefixes = blockedRealms(target.Reference.Host())
-	target.Client, target.PlainHTTP = &client, c.plain(name)
-	return target, nil
-}
-
-// DescribeError words an error of the registry client: what was being done, the
-// HTTP status and the registry's own words.
-func DescribeError(op string, err error) error {
-	return registryError("", op, err)
-}
