@@ -46,7 +46,7 @@ func (j *job) verify(ctx context.Context, mediaType string, data []byte) error {
 	if err := j.check(trust.CheckIntegrity, func() error { return j.integrity(mediaType, data) }); err != nil {
 		return err
 	}
-	if err := j.check(trust.CheckAuthenticity, func() error { return j.anchor() }); err != nil {
+	if err := j.check(trust.CheckAuthenticity, j.anchor); err != nil {
 		return err
 	}
 	if err := j.openPlugin(ctx); err != nil {
@@ -220,12 +220,10 @@ func (j *job) timestamp(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("failed to verify the timestamp countersignature: %w", err)
 	}
-	lower, upper := stamp.Range()
-	for _, at := range []time.Time{lower, upper} {
-		if err := pki.CheckValidity(j.envelope.Certificates, at); err != nil {
-			return fmt.Errorf("at the time of the timestamp: %w", err)
-		}
+	if err := stamp.CheckSigningChain(j.envelope.Certificates); err != nil {
+		return err
 	}
+	lower, upper := stamp.Range()
 	report := j.verifier.revocation().Check(ctx, revocation.Request{Chain: stamp.Chain, Purpose: pki.Timestamping, ChainChecked: true})
 	j.outcome.Timestamp = &TimestampOutcome{Lower: lower, Upper: upper, Chain: stamp.Chain, Revocation: report}
 	return report.Err()

@@ -59,8 +59,7 @@ func (t *Token) CheckSigningChain(chain []*x509.Certificate) error {
 	lower, upper := t.Range()
 	for _, bound := range []time.Time{lower, upper} {
 		if err := pki.CheckValidity(chain, bound); err != nil {
-			return fmt.Errorf("the timestamp's range %s to %s is not within the signing chain's validity: %w",
-				lower.Format(time.RFC3339Nano), upper.Format(time.RFC3339Nano), err)
+			return fmt.Errorf("at the time of the timestamp: %w", err)
 		}
 	}
 	return nil
@@ -69,11 +68,11 @@ func (t *Token) CheckSigningChain(chain []*x509.Certificate) error {
 // ErrImprint says that a token was made over something else.
 var ErrImprint = errors.New("the timestamp token was not made over this signature")
 
-// CheckMessage checks that the token is over a message, the bytes of a
+// checkMessage checks that the token is over a message, the bytes of a
 // signature: by the hash that the imprint names, which must be SHA-256, SHA-384
 // or SHA-512. It checks no signature. The error is ErrImprint or says that the
 // hash is not allowed.
-func (t *Token) CheckMessage(message []byte) error {
+func (t *Token) checkMessage(message []byte) error {
 	if t.Hash == 0 {
 		return errors.New("the timestamp token's imprint uses a digest algorithm that is not allowed: SHA-256, SHA-384 or SHA-512 is required")
 	}

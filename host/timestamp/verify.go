@@ -38,7 +38,7 @@ func Verify(token []byte, opts VerifyOptions) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.CheckMessage(opts.Message); err != nil {
+	if err := t.checkMessage(opts.Message); err != nil {
 		return nil, err
 	}
 	t.Chain, err = t.verifySigners(func(cert *x509.Certificate, signingTime time.Time) ([]*x509.Certificate, error) {
@@ -62,7 +62,7 @@ func Check(token, message []byte) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.CheckMessage(message); err != nil {
+	if err := t.checkMessage(message); err != nil {
 		return nil, err
 	}
 	if _, err := t.verifySigners(t.embeddedChain); err != nil {
