@@ -379,9 +379,3 @@ func temporary(err error) bool {
 		is[*protocol.CallError](err) || is[*PluginLocateError](err) ||
 		is[net.Error](err) || is[*fs.PathError](err) || is[syscall.Errno](err)
 }
-
-// is tells whether there is an error of type E in err's tree.
-func is[E error](err error) bool {
-	_, found := errors.AsType[E](err)
-	return found
-}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -163,8 +164,14 @@ func brief(text string) string {
 // shown is the text of an error for a line that already names the plugin: a
 // contract error with its code, anything else as it is.
 func shown(err error) string {
-	if call := errorAs[*protocol.CallError](err); call != nil {
+	if call, ok := errors.AsType[*protocol.CallError](err); ok {
 		return fmt.Sprintf("%s: %s", call.Command, call.Err)
 	}
 	return err.Error()
+}
+
+// is tells whether there is an error of type E in err's tree.
+func is[E error](err error) bool {
+	_, found := errors.AsType[E](err)
+	return found
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/signet-project/signet/host/artifact"
@@ -102,7 +101,7 @@ func (v *Verifier) VerifyArtifact(ctx context.Context, repo artifact.Repository,
 	}
 	outcome := newOutcome(statement)
 	if statement.Level.Skip() {
-		outcome.Reference = joinReference(req.Name, req.Reference)
+		outcome.Reference = artifact.JoinReference(req.Name, req.Reference)
 		outcome.Skipped = true
 		return outcome, nil
 	}
@@ -142,7 +141,7 @@ func (v *Verifier) examine(ctx context.Context, repo artifact.Repository, req Ar
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		metadataMissing = metadataMissing || errorAs[*UserMetadataError](result.Err) != nil
+		metadataMissing = metadataMissing || is[*UserMetadataError](result.Err)
 		v.log().Info("signature does not count", "digest", result.Digest, "reason", result.Err)
 	}
 	switch {
@@ -236,14 +235,6 @@ func newOutcome(statement *trust.Statement) *Outcome {
 	return &Outcome{Statement: statement.Name, Level: statement.Level.Name}
 }
 
-// joinReference writes a repository with a tag or digest as users do.
-func joinReference(name, reference string) string {
-	if _, err := digest.Parse(reference); err == nil {
-		return name + "@" + reference
-	}
-	return name + ":" + reference
-}
-
 func (v *Verifier) now() time.Time {
 	if v.Now != nil {
 		return v.Now()
@@ -264,10 +255,4 @@ func storeTypeFor(scheme envelope.Scheme) trust.StoreType {
 		return trust.StoreSigningAuthority
 	}
 	return trust.StoreCA
-}
-
-// errorAs returns the first error of type E in err's tree, or E's zero value.
-func errorAs[E error](err error) E {
-	found, _ := errors.AsType[E](err)
-	return found
 }

@@ -801,3 +801,9 @@ func TestThreshold(t *testing.T) {
 		missed(t, s, 1)
 	})
 }
+
+// errorAs returns the first error of type E in err's tree, or E's zero value.
+func errorAs[E error](err error) E {
+	found, _ := errors.AsType[E](err)
+	return found
+}

@@ -30,11 +30,11 @@ var verifierCapabilities = []protocol.Capability{
 	protocol.CapabilityTrustedIdentityVerifier, protocol.CapabilityRevocationCheckVerifier,
 }
 
-// openPlugin finds the plugin that the signature names and asks it what it can
-// do. An unanchored chain names nothing that is run (design invariant): such a
-// signature fails here, since the attributes that name the plugin are critical.
-// A signature without a plugin fails when it has critical attributes nobody
-// knows (ENV-21, ENV-45).
+// openPlugin finds the plugin that the signature names and asks it what it can do.
+// Nothing is run because of a chain that no trust store vouches for: such a signature
+// fails here, since the attributes that name the plugin are critical. A signature
+// without a plugin fails when it has critical attributes that the host does not know
+// (ENV-21, ENV-45).
 func (j *job) openPlugin(ctx context.Context) error {
 	env := j.envelope
 	if env == nil {
@@ -229,7 +229,7 @@ func (j *job) verifyRequest(requested []protocol.Capability, unprocessed []strin
 	if env.Scheme == envelope.SchemeSigningAuthority {
 		critical.AuthenticSigningTime = env.SigningTime.Format(time.RFC3339)
 	}
-	request := &protocol.VerifySignatureRequest{
+	return &protocol.VerifySignatureRequest{
 		Signature: protocol.Signature{
 			CriticalAttributes:    critical,
 			UnprocessedAttributes: append([]string{}, unprocessed...),
@@ -247,5 +247,4 @@ func (j *job) verifyRequest(requested []protocol.Capability, unprocessed []strin
 			Size:      j.outcome.Target.Size,
 		},
 	}
-	return request
 }

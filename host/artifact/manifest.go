@@ -54,7 +54,7 @@ func decodeManifest(mediaType string, data []byte) (*signatureManifest, error) {
 	}
 	content := m.Layers
 	switch {
-	case mediaType == MediaTypeArtifactManifest:
+	case mediaType == mediaTypeArtifactManifest:
 		content = m.Blobs
 		if m.ArtifactType != TypeSignature {
 			return nil, fmt.Errorf("%w: artifactType is %q", ErrNotSignature, m.ArtifactType)
@@ -194,7 +194,7 @@ func fetchSignature(ctx context.Context, from store, manifest, subject ocispec.D
 		}
 		return nil, &CandidateError{Manifest: manifest.Digest, Err: err}
 	}
-	if manifest.MediaType != ocispec.MediaTypeImageManifest && manifest.MediaType != MediaTypeArtifactManifest {
+	if manifest.MediaType != ocispec.MediaTypeImageManifest && manifest.MediaType != mediaTypeArtifactManifest {
 		return bad(fmt.Errorf("%w: its media type is %q", ErrNotSignature, manifest.MediaType))
 	}
 	if err := checkSize(manifest, MaxManifestSize); err != nil {
@@ -255,7 +255,7 @@ func isEnvelopeType(mediaType string) bool {
 // isManifestType tells whether content of this media type can be signed as an artifact.
 func isManifestType(mediaType string) bool {
 	switch mediaType {
-	case ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, MediaTypeArtifactManifest,
+	case ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex, mediaTypeArtifactManifest,
 		mediaTypeDockerManifest, mediaTypeDockerManifestList:
 		return true
 	}

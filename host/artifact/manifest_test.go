@@ -183,18 +183,18 @@ func candidates(envelope ocispec.Descriptor) map[string]candidate {
 		"MAN-05 COSE":                  {img, layers(with(func(d *ocispec.Descriptor) { d.MediaType = mediaTypeCOSE })), nil},
 		"MAN-05 not JSON":              {img, func(m map[string]any) { m["layers"] = "x" }, ErrNotSignature},
 		"MAN-05 media type inside differs": {img, func(m map[string]any) {
-			m["mediaType"] = MediaTypeArtifactManifest
+			m["mediaType"] = mediaTypeArtifactManifest
 		}, ErrNotSignature},
 		"MAN-12 layers that would fill memory": {img, func(m map[string]any) { m["layers"] = make([]int, 100_000) }, ErrNotSignature},
 		"MAN-12 layers that say nothing":       {img, func(m map[string]any) { m["layers"] = make([]struct{}, 100_000) }, ErrNotSignature},
-		"MAN-11 artifact manifest": {MediaTypeArtifactManifest, func(m map[string]any) {
-			m["mediaType"] = MediaTypeArtifactManifest
+		"MAN-11 artifact manifest": {mediaTypeArtifactManifest, func(m map[string]any) {
+			m["mediaType"] = mediaTypeArtifactManifest
 			m["blobs"] = m["layers"]
 			delete(m, "layers")
 			delete(m, "config")
 		}, nil},
-		"MAN-11 artifact manifest with two blobs": {MediaTypeArtifactManifest, func(m map[string]any) {
-			m["mediaType"] = MediaTypeArtifactManifest
+		"MAN-11 artifact manifest with two blobs": {mediaTypeArtifactManifest, func(m map[string]any) {
+			m["mediaType"] = mediaTypeArtifactManifest
 			m["blobs"] = []ocispec.Descriptor{envelope, envelope}
 		}, ErrNotSignature},
 		"MAN-12 envelope declared too large": {img, layers(with(func(d *ocispec.Descriptor) { d.Size = MaxEnvelopeSize + 1 })), ErrTooLarge},
@@ -272,7 +272,7 @@ func TestFetchSignature(t *testing.T) {
 		"MAN-20 listed under no digest":       {func(d *ocispec.Descriptor) { d.Digest = "../x" }, ErrNotSignature},
 		"MAN-20 listed with another size":     {func(d *ocispec.Descriptor) { d.Size++ }, ErrContentMismatch},
 		"MAN-20 listed and not there":         {func(d *ocispec.Descriptor) { d.Digest = someDigest }, ErrNotFound},
-		"MAN-20 listed with another type":     {func(d *ocispec.Descriptor) { d.MediaType = MediaTypeArtifactManifest }, ErrContentMismatch},
+		"MAN-20 listed with another type":     {func(d *ocispec.Descriptor) { d.MediaType = mediaTypeArtifactManifest }, ErrContentMismatch},
 		"MAN-12 nothing fetched when refused": {func(d *ocispec.Descriptor) { d.Size = 1 << 62 }, ErrTooLarge},
 	}
 	for name, c := range refused {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"oras.land/oras-go/v2/registry/remote"
@@ -37,8 +38,11 @@ func (c *Client) Probe(ctx context.Context, registry string) (*Probe, error) {
 	ref := Reference{Registry: registry}
 	c.once.Do(c.start)
 	probe := &Probe{Plain: c.plain(registry)}
-	scheme := map[bool]string{true: "http", false: "https"}[probe.Plain]
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+ref.Host()+"/v2/", nil)
+	base := url.URL{Scheme: "https", Host: ref.Host(), Path: "/v2/"}
+	if probe.Plain {
+		base.Scheme = "http"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base.String(), nil)
 	if err != nil {
 		return nil, err
 	}

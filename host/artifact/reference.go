@@ -96,7 +96,7 @@ func (r Reference) Host() string { return registry.Reference{Registry: r.Registr
 func (r Reference) IsTag() bool { return !IsDigest(r.Reference) }
 
 // String is the reference in full.
-func (r Reference) String() string { return joinReference(r.Name(), r.Reference) }
+func (r Reference) String() string { return JoinReference(r.Name(), r.Reference) }
 
 // IsDigest tells whether a tag-or-digest is a digest.
 func IsDigest(reference string) bool {
@@ -104,8 +104,9 @@ func IsDigest(reference string) bool {
 	return err == nil
 }
 
-// joinReference writes a repository with a tag or digest as users do.
-func joinReference(name, reference string) string {
+// JoinReference writes a repository or layout with a tag or digest as users do:
+// name:tag or name@digest.
+func JoinReference(name, reference string) string {
 	if IsDigest(reference) {
 		return name + "@" + reference
 	}
@@ -161,15 +162,12 @@ func ParseLayoutReference(text string) (LayoutReference, error) {
 func (r LayoutReference) IsTag() bool { return !IsDigest(r.Reference) }
 
 // String is the reference in full.
-func (r LayoutReference) String() string { return joinReference(r.Path, r.Reference) }
+func (r LayoutReference) String() string { return JoinReference(r.Path, r.Reference) }
 
 // checkTagOrDigest refuses what is neither, before it becomes part of a URL.
 func checkTagOrDigest(reference string) error {
-	if tagPattern().MatchString(reference) {
-		return nil
+	if !tagPattern().MatchString(reference) && !IsDigest(reference) {
+		return fmt.Errorf("%q is neither a tag nor a digest", reference)
 	}
-	if IsDigest(reference) {
-		return nil
-	}
-	return fmt.Errorf("%q is neither a tag nor a digest", reference)
+	return nil
 }

@@ -176,13 +176,13 @@ func FuzzDecodeManifest(f *testing.F) {
 	}
 	for _, v := range all {
 		if v.Manifest != nil {
-			f.Add(v.Manifest.MediaType == MediaTypeArtifactManifest, v.Manifest.Data)
+			f.Add(v.Manifest.MediaType == mediaTypeArtifactManifest, v.Manifest.Data)
 		}
 	}
 	f.Fuzz(func(t *testing.T, artifactManifest bool, data []byte) {
 		mediaType := "application/vnd.oci.image.manifest.v1+json"
 		if artifactManifest {
-			mediaType = MediaTypeArtifactManifest
+			mediaType = mediaTypeArtifactManifest
 		}
 		decoded, err := decodeManifest(mediaType, data)
 		if err != nil {

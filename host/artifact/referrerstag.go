@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/errdef"
@@ -186,7 +185,7 @@ func (r *remoteRepository) writeReferrersTag(ctx context.Context, tag string, in
 	if len(data) > maxMetadataSize {
 		return r.failure("update the referrers index", fmt.Errorf("the index at tag %s would have %d bytes: %w", tag, len(data), ErrTooLarge))
 	}
-	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(data), Size: int64(len(data))}
+	desc := describe(ocispec.MediaTypeImageIndex, data)
 	if err := r.writer(r.client).Manifests().PushReference(ctx, desc, bytes.NewReader(data), tag); err != nil {
 		return r.failure("update the referrers index", err)
 	}

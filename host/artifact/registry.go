@@ -29,7 +29,7 @@ var manifestTypes = []string{
 	mediaTypeDockerManifestList,
 	ocispec.MediaTypeImageManifest,
 	ocispec.MediaTypeImageIndex,
-	MediaTypeArtifactManifest,
+	mediaTypeArtifactManifest,
 }
 
 // Client holds what all registries of one run share: connections, tokens,
@@ -217,7 +217,7 @@ func (r *remoteRepository) Resolve(ctx context.Context, reference string) (ocisp
 		return ocispec.Descriptor{}, mismatch
 	}
 	if err != nil {
-		return ocispec.Descriptor{}, registryError(r.host, "resolve "+joinReference(r.name, reference), err)
+		return ocispec.Descriptor{}, registryError(r.host, "resolve "+JoinReference(r.name, reference), err)
 	}
 	if IsDigest(reference) && desc.Digest.String() != reference {
 		return ocispec.Descriptor{}, &DigestMismatchError{Requested: digest.Digest(reference), Resolved: desc.Digest}
@@ -242,7 +242,7 @@ func (r *remoteRepository) Signatures(ctx context.Context, subject ocispec.Descr
 			return nil
 		})
 		if err != nil && !errors.Is(err, errStop) {
-			yield(ocispec.Descriptor{}, registryError(r.host, "list the signatures of "+joinReference(r.name, subject.Digest.String()), err))
+			yield(ocispec.Descriptor{}, registryError(r.host, "list the signatures of "+JoinReference(r.name, subject.Digest.String()), err))
 		}
 	}
 }
@@ -309,7 +309,7 @@ func (r *remoteRepository) read(ctx context.Context, from content.Fetcher, op st
 	case err == nil:
 		return data, nil
 	case isRegistryFailure(err):
-		return nil, registryError(r.host, fmt.Sprintf("%s %s", op, joinReference(r.name, target.Digest.String())), err)
+		return nil, registryError(r.host, fmt.Sprintf("%s %s", op, JoinReference(r.name, target.Digest.String())), err)
 	case errors.Is(err, errdef.ErrNotFound):
 		return nil, ErrNotFound
 	}
@@ -380,7 +380,8 @@ func (r *remoteRepository) pushManifest(ctx context.Context, manifest ocispec.De
 // nothing else: keeping the index at the referrers tag is up to us.
 func (r *remoteRepository) writer(client remote.Client) *remote.Repository {
 	repo := r.open(client)
-	// So that it does not update the index. The error is for those set before.
+	// With the Referrers API, oras leaves the index alone. Setting this fails only where
+	// it has been set to something else before.
 	_ = repo.SetReferrersCapability(true)
 	return repo
 }

@@ -69,7 +69,7 @@ func (r *remoteRepository) FetchBlob(ctx context.Context, target ocispec.Descrip
 	case out.err != nil:
 		return out.err
 	case isRegistryFailure(err):
-		return registryError(r.host, "fetch blob "+joinReference(r.name, target.Digest.String()), err)
+		return registryError(r.host, "fetch blob "+JoinReference(r.name, target.Digest.String()), err)
 	case errors.Is(err, errdef.ErrNotFound):
 		return aboutContent(ErrNotFound, "blob", target)
 	case errors.Is(err, errEndsEarly):
@@ -158,7 +158,7 @@ func (r *remoteRepository) Tag(ctx context.Context, target ocispec.Descriptor, t
 		return err
 	}
 	if err := r.writer(r.client).Manifests().PushReference(ctx, target, bytes.NewReader(data), tag); err != nil {
-		return r.failure("tag "+joinReference(r.name, tag), err)
+		return r.failure("tag "+JoinReference(r.name, tag), err)
 	}
 	return nil
 }
