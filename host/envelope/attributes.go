@@ -2,11 +2,11 @@ package envelope
 
 import (
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/signet-project/signet/host/semver"
 	"github.com/signet-project/signet/protocol"
 )
 
@@ -119,8 +119,8 @@ func (h *header) checkCritical() error {
 	missing := h.required()
 	for i, key := range h.critical {
 		name, _ := key.(string)
-		if at := indexOf(missing, name); at >= 0 {
-			missing = append(missing[:at], missing[at+1:]...)
+		if at := slices.Index(missing, name); at >= 0 {
+			missing = slices.Delete(missing, at, at+1)
 			continue
 		}
 		if err := h.checkCriticalKey(key, h.critical[:i]); err != nil {
@@ -177,15 +177,6 @@ func (h *header) checkCriticalKey(key any, before []any) error {
 	return absent()
 }
 
-func indexOf(names []string, name string) int {
-	for i := range names {
-		if names[i] == name {
-			return i
-		}
-	}
-	return -1
-}
-
 // quoted renders an attribute's key for a message.
 func quoted(key any) string {
 	if name, ok := key.(string); ok {
@@ -229,9 +220,7 @@ func (h *header) fillExtended(e *Envelope) error {
 		case attrPlugin:
 			e.VerificationPlugin, err = pluginAttribute(attribute)
 		case attrPluginMinVersion:
-			if e.VerificationPluginMinVersion, err = pluginAttribute(attribute); err == nil && !semver().MatchString(e.VerificationPluginMinVersion) {
-				err = invalid("%v from extended attribute is not a valid SemVer", attribute.Key)
-			}
+			e.VerificationPluginMinVersion, err = minVersionAttribute(attribute)
 		default:
 			kept = append(kept, attribute)
 		}
@@ -260,7 +249,15 @@ func pluginAttribute(a Attribute) (string, error) {
 	return value, nil
 }
 
-// semver is the regular expression of semver.org for version 2.0.0.
-var semver = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
-})
+// minVersionAttribute reads the attribute with the version that the verification
+// plugin must have at least.
+func minVersionAttribute(a Attribute) (string, error) {
+	version, err := pluginAttribute(a)
+	if err != nil {
+		return version, err
+	}
+	if _, err := semver.Parse(version); err != nil {
+		return version, invalid("%v from extended attribute is not a valid SemVer", a.Key)
+	}
+	return version, nil
+}

@@ -2,29 +2,27 @@ package plugin
 
 import (
 	"fmt"
-	"regexp"
-	"sync"
 
-	"golang.org/x/mod/semver"
+	"github.com/signet-project/signet/host/semver"
 )
 
-// semVer is the expression that semver.org suggests for SemVer 2 versions.
-var semVer = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
-})
-
 // ValidVersion tells whether version is a SemVer 2 version, without a leading v.
-func ValidVersion(version string) bool { return semVer().MatchString(version) }
+func ValidVersion(version string) bool {
+	_, err := semver.Parse(version)
+	return err == nil
+}
 
 // CompareVersions compares two versions by SemVer 2 precedence: negative when a
 // comes before b, zero when neither comes first. The error is a [*VersionError].
 func CompareVersions(a, b string) (int, error) {
-	for _, version := range []string{a, b} {
-		if !ValidVersion(version) {
+	var parsed [2]semver.Version
+	for i, version := range []string{a, b} {
+		var err error
+		if parsed[i], err = semver.Parse(version); err != nil {
 			return 0, &VersionError{Version: version}
 		}
 	}
-	return semver.Compare("v"+a, "v"+b), nil
+	return parsed[0].Compare(parsed[1]), nil
 }
 
 // VersionError says that a plugin's version is not a SemVer 2 version.

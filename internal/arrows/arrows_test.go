@@ -14,12 +14,6 @@ import (
 
 const module = "github.com/signet-project/signet/"
 
-// exceptions are imports that the rules don't allow, each with its reason. One
-// that no package needs any more fails the test.
-var exceptions = []struct{ from, to, reason string }{
-	{"host/trust", "host/semver", "a policy compares plugin versions; semver knows nothing of ours"},
-}
-
 // pkg is what go list tells of a package.
 type pkg struct {
 	ImportPath string
@@ -29,7 +23,6 @@ type pkg struct {
 
 func TestArrows(t *testing.T) {
 	packages := list(t)
-	used := map[int]bool{}
 	for _, p := range packages {
 		from, ours := strings.CutPrefix(p.ImportPath, module)
 		if !ours {
@@ -40,19 +33,7 @@ func TestArrows(t *testing.T) {
 			if !ours || allowed(from, to) {
 				continue
 			}
-			i := slices.IndexFunc(exceptions, func(e struct{ from, to, reason string }) bool {
-				return e.from == from && e.to == to
-			})
-			if i < 0 {
-				t.Errorf("%s must not import %s", from, to)
-				continue
-			}
-			used[i] = true
-		}
-	}
-	for i, e := range exceptions {
-		if !used[i] {
-			t.Errorf("the exception %s → %s is not needed any more", e.from, e.to)
+			t.Errorf("%s must not import %s", from, to)
 		}
 	}
 }
@@ -79,7 +60,7 @@ func allowed(from, to string) bool {
 	case room == "host/internal": // tools of several rooms, which know none
 		return false
 	case top == "host":
-		return in(to, "protocol", "host/pki", "host/internal", room)
+		return in(to, "protocol", "host/pki", "host/semver", "host/internal", room)
 	case room == "internal/cli":
 		return in(to, "internal/cli", "host", "protocol")
 	case top == "cmd" && name == "signet":
