@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -234,15 +235,7 @@ func (m *module) token(s slot) *token {
 // isCKR tells whether err is one of the return values.
 func isCKR(err error, values ...uint) bool {
 	got, ok := errors.AsType[cryptoki.Error](err)
-	if !ok {
-		return false
-	}
-	for _, value := range values {
-		if uint(got) == value {
-			return true
-		}
-	}
-	return false
+	return ok && slices.Contains(values, uint(got))
 }
 
 // describe makes a module's error ready for the host; what says what failed.

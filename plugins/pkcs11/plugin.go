@@ -6,6 +6,7 @@
 package pkcs11
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/signet-project/signet/protocol"
@@ -90,8 +91,8 @@ func (p *Plugin) locate(keyID string, config map[string]string) (*location, erro
 	l := &location{
 		keyID:  keyID,
 		uri:    u,
-		module: firstOf(u.modulePath, config[ConfigModulePath], p.options.Getenv(EnvModulePath)),
-		pin:    pinSource{options: p.options, file: firstOf(u.pinSource, config[ConfigPINSource])},
+		module: cmp.Or(u.modulePath, config[ConfigModulePath], p.options.Getenv(EnvModulePath)),
+		pin:    pinSource{options: p.options, file: cmp.Or(u.pinSource, config[ConfigPINSource])},
 	}
 	if l.module == "" {
 		return nil, protocol.Errorf(protocol.CodeValidation,
@@ -106,13 +107,4 @@ func (p *Plugin) openKey(ctx context.Context, keyID string, config map[string]st
 		return nil, err
 	}
 	return p.modules.open(ctx, l)
-}
-
-func firstOf(values ...string) string {
-	for _, value := range values {
-		if value != "" {
-			return value
-		}
-	}
-	return ""
 }

@@ -4,6 +4,7 @@ package pkcs11
 
 import (
 	"crypto"
+	"slices"
 
 	cryptoki "github.com/miekg/pkcs11"
 
@@ -57,11 +58,8 @@ func (s *session) mechanisms(slot uint, suite protocol.Suite) ([]mechanism, erro
 	}
 	var found []mechanism
 	for _, m := range wanted {
-		for _, has := range list {
-			if has.Mechanism == m.kind {
-				found = append(found, m)
-				break
-			}
+		if slices.ContainsFunc(list, func(has *cryptoki.Mechanism) bool { return has.Mechanism == m.kind }) {
+			found = append(found, m)
 		}
 	}
 	return found, nil

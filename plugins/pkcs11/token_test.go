@@ -4,6 +4,7 @@ package pkcs11
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"errors"
 	"fmt"
@@ -399,7 +400,7 @@ func faultyModule(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compiler := firstOf(os.Getenv("CC"), "cc")
+	compiler := cmp.Or(os.Getenv("CC"), "cc")
 	path := filepath.Join(dir, "faults.so")
 	output, err := exec.CommandContext(t.Context(), compiler, "-shared", "-fPIC", "-I", strings.TrimSpace(string(header)),
 		"-o", path, filepath.Join("testdata", "faults.c"), "-ldl").CombinedOutput()

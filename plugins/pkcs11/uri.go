@@ -149,7 +149,8 @@ func encodeID(id []byte) string {
 	return b.String()
 }
 
-// token is what a URI is compared with: the facts of a slot, by attribute name.
+// tokenFacts is what a URI is compared with: the facts of a token and its slot, by
+// attribute name.
 type tokenFacts map[string]string
 
 // matchesToken tells whether the attributes about the token and its slot hold.
