@@ -9,10 +9,11 @@ import (
 	"time"
 )
 
-// streams are the host's ends of a process's standard streams.
+// streams are the pipes of a process's standard streams: the host's ends and, until
+// the process has them, its own.
 type streams struct {
 	stdin, stdout, stderr *os.File
-	childs                []*os.File
+	childEnds             []*os.File
 	// full is closed when an output stream goes over its bound.
 	full chan struct{}
 
@@ -47,17 +48,17 @@ func openStreams(cmd *exec.Cmd, limit int64, text io.Writer) (*streams, error) {
 		pipes[i] = [2]*os.File{r, w}
 	}
 	s.stdin, s.stdout, s.stderr = pipes[0][1], pipes[1][0], pipes[2][0]
-	s.childs = []*os.File{pipes[0][0], pipes[1][1], pipes[2][1]}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.childs[0], s.childs[1], s.childs[2]
+	s.childEnds = []*os.File{pipes[0][0], pipes[1][1], pipes[2][1]}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.childEnds[0], s.childEnds[1], s.childEnds[2]
 
 	s.readers.Go(func() { s.out.readFrom(s.stdout) })
 	s.readers.Go(func() { s.err.readFrom(s.stderr) })
 	return s, nil
 }
 
-// closeChilds closes the ends that are the child's alone.
-func (s *streams) closeChilds() {
-	for _, file := range s.childs {
+// closeChildEnds closes the ends that are the child's alone.
+func (s *streams) closeChildEnds() {
+	for _, file := range s.childEnds {
 		file.Close()
 	}
 }

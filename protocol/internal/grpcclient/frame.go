@@ -39,8 +39,9 @@ func readOnly(r io.Reader, limit int64) ([]byte, error) {
 	}
 }
 
-// readMessage reads a message of at most limit bytes from r, whose errors are its own
-// but for [io.EOF], which is this function's where no message begins. Memory is taken as bytes come, not as their number is told.
+// readMessage reads a message of at most limit bytes. The error is [io.EOF] where no
+// message begins; others of r are returned as they are. Memory grows with the bytes
+// that come, not with the length that the prefix claims.
 func readMessage(r io.Reader, limit int64) ([]byte, error) {
 	var prefix [prefixSize]byte
 	_, err := io.ReadFull(r, prefix[:])
