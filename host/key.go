@@ -17,6 +17,7 @@ import (
 	"github.com/signet-project/signet/host/pki"
 	"github.com/signet-project/signet/host/timestamp"
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/signer"
 )
 
 // Key is a signing key: a local one ([NewLocalKey]) or one behind a plugin
@@ -145,8 +146,7 @@ func NewLocalKey(key crypto.Signer, chain []*x509.Certificate) (Key, error) {
 	if len(chain) == 0 {
 		return nil, errors.New("the signing key has no certificate: give the chain from the leaf to the root")
 	}
-	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !public.Equal(chain[0].PublicKey) {
+	if !signer.SamePublicKey(key.Public(), chain[0].PublicKey) {
 		return nil, errors.New("the private key does not belong to the first certificate of the chain: check that key and certificate file go together, leaf first")
 	}
 	suite, err := protocol.SuiteForKey(key.Public())

@@ -14,6 +14,7 @@ import (
 	"math/big"
 
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/signer"
 )
 
 // ErrSignature says that a signature was not made over the message with the
@@ -111,8 +112,7 @@ func CheckKeyPair(key crypto.Signer, leaf *x509.Certificate) error {
 	if _, err := protocol.SuiteForKey(key.Public()); err != nil {
 		return err
 	}
-	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !public.Equal(leaf.PublicKey) {
+	if !signer.SamePublicKey(key.Public(), leaf.PublicKey) {
 		return fmt.Errorf("the private key does not belong to the certificate with subject %q: pass the key and the certificate chain that belong together", DisplayName(leaf.RawSubject))
 	}
 	return nil

@@ -204,8 +204,7 @@ func (k *key) Select(ctx context.Context, certs []*x509.Certificate) (signer.Key
 }
 
 func (k *key) isFor(certs []*x509.Certificate) bool {
-	public, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && slices.ContainsFunc(certs, func(c *x509.Certificate) bool { return public.Equal(c.PublicKey) })
+	return slices.ContainsFunc(certs, func(c *x509.Certificate) bool { return signer.SamePublicKey(k.public, c.PublicKey) })
 }
 
 // others lists the enabled versions besides k, newest first, and counts those
@@ -226,15 +225,17 @@ func (k *key) others(ctx context.Context) (versions []string, disabledOnes int, 
 				if item == nil || item.KID.Version() == "" || item.KID.Version() == k.version {
 					continue
 				}
+				attributes := item.Attributes
+				if attributes == nil {
+					attributes = &azkeys.KeyAttributes{}
+				}
+				if disabled(attributes.Enabled) {
+					disabledOnes++
+					continue
+				}
 				one := listed{version: item.KID.Version()}
-				if item.Attributes != nil {
-					if disabled(item.Attributes.Enabled) {
-						disabledOnes++
-						continue
-					}
-					if item.Attributes.Created != nil {
-						one.created = *item.Attributes.Created
-					}
+				if attributes.Created != nil {
+					one.created = *attributes.Created
 				}
 				all = append(all, one)
 			}

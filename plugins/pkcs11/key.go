@@ -112,7 +112,7 @@ func (k *key) Select(_ context.Context, certs []*x509.Certificate) (signer.Key, 
 	newestFirst := slices.SortedFunc(slices.Values(certs), func(a, b *x509.Certificate) int { return b.NotBefore.Compare(a.NotBefore) })
 	for _, cert := range newestFirst {
 		for _, c := range k.candidates {
-			if samePublicKey(cert.PublicKey, c.public) {
+			if signer.SamePublicKey(cert.PublicKey, c.public) {
 				return &key{modules: k.modules, token: k.token, at: k.at, candidates: []candidate{c}, certs: k.certs}, nil
 			}
 		}
@@ -203,9 +203,4 @@ func (k *key) authenticate(s *session) error {
 		k.token.wrongPIN, k.token.pin, k.token.loggedIn = k.token.pin, "", false
 	}
 	return err
-}
-
-func samePublicKey(a, b crypto.PublicKey) bool {
-	public, ok := a.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && public.Equal(b)
 }

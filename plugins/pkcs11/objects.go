@@ -20,6 +20,7 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/signer"
 )
 
 // maxObjects bounds the objects of one class that are looked at.
@@ -80,7 +81,7 @@ func (s *session) readPublic(u *uri) (*publicPool, error) {
 func (p *publicPool) matching(u *uri) []candidate {
 	var found []candidate
 	add := func(c candidate) {
-		if u.matchesObject(c.id, c.label) && !slices.ContainsFunc(found, func(f candidate) bool { return samePublicKey(f.public, c.public) }) {
+		if u.matchesObject(c.id, c.label) && !slices.ContainsFunc(found, func(f candidate) bool { return signer.SamePublicKey(f.public, c.public) }) {
 			found = append(found, c)
 		}
 	}
@@ -121,7 +122,7 @@ func (p *publicPool) publicOf(id []byte) crypto.PublicKey {
 func (p *publicPool) relevant(candidates []candidate) []*x509.Certificate {
 	var found []*x509.Certificate
 	for _, cert := range p.certs {
-		if slices.ContainsFunc(candidates, func(c candidate) bool { return samePublicKey(c.public, cert.public) }) {
+		if slices.ContainsFunc(candidates, func(c candidate) bool { return signer.SamePublicKey(c.public, cert.public) }) {
 			found = append(found, cert.x509)
 		}
 	}
@@ -174,7 +175,7 @@ func (s *session) findPrivate(c candidate) (cryptoki.ObjectHandle, error) {
 		return 0, errNoPrivateKey
 	}
 	for _, o := range objects {
-		if public, err := s.publicKey(o.handle); err == nil && samePublicKey(public, c.public) {
+		if public, err := s.publicKey(o.handle); err == nil && signer.SamePublicKey(public, c.public) {
 			return o.handle, nil
 		}
 	}

@@ -186,7 +186,7 @@ func (k *key) Select(ctx context.Context, certs []*x509.Certificate) (signer.Key
 	}
 	var numbers []string
 	for _, v := range versions {
-		if slices.ContainsFunc(certs, func(c *x509.Certificate) bool { return samePublicKey(c.PublicKey, v.public) }) {
+		if slices.ContainsFunc(certs, func(c *x509.Certificate) bool { return signer.SamePublicKey(c.PublicKey, v.public) }) {
 			return &key{server: k.server, id: k.id, path: k.path, versions: []version{v}}, nil
 		}
 		numbers = append(numbers, strconv.Itoa(v.number))
@@ -196,11 +196,6 @@ func (k *key) Select(ctx context.Context, certs []*x509.Certificate) (signer.Key
 		numbers = append(numbers[:shown], "…")
 	}
 	return nil, k.invalid("none of the %d certificates is for one of its versions (%s)", len(certs), strings.Join(numbers, ", "))
-}
-
-func samePublicKey(a, b crypto.PublicKey) bool {
-	public, ok := a.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && public.Equal(b)
 }
 
 // PublicKey returns the public key of the version that signs.

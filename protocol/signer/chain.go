@@ -48,7 +48,7 @@ func OrderChain(pub crypto.PublicKey, certs []*x509.Certificate) ([]*x509.Certif
 	slices.SortStableFunc(certs, func(a, b *x509.Certificate) int { return b.NotBefore.Compare(a.NotBefore) })
 	firstErr := ErrNoLeaf
 	for _, cert := range certs {
-		if !samePublicKey(cert.PublicKey, pub) {
+		if !SamePublicKey(cert.PublicKey, pub) {
 			continue
 		}
 		chain, err := shortestChain(cert, certs)
@@ -93,7 +93,9 @@ func issuedBy(cert, issuer *x509.Certificate) bool {
 		issuer.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) == nil
 }
 
-func samePublicKey(a, b crypto.PublicKey) bool {
+// SamePublicKey tells whether two public keys of Go's crypto packages are equal. Keys
+// of other types are equal to none.
+func SamePublicKey(a, b crypto.PublicKey) bool {
 	key, ok := a.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && key.Equal(b)
 }

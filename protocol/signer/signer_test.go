@@ -180,7 +180,7 @@ func (v versioned) Certificates(context.Context) ([]*x509.Certificate, error) { 
 func (v versioned) Select(_ context.Context, certs []*x509.Certificate) (Key, error) {
 	for _, version := range slices.Backward(v.versions) {
 		for _, cert := range certs {
-			if samePublicKey(cert.PublicKey, version.Public()) {
+			if SamePublicKey(cert.PublicKey, version.Public()) {
 				return FromSigner(version), nil
 			}
 		}
