@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/natefinch/atomic"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -96,9 +95,9 @@ func CreateLayout(ctx context.Context, path string) (*Layout, error) {
 	}
 	// The file that makes a layout of it comes last.
 	layout := []byte(`{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`)
-	err = l.writeFile(filepath.Join(path, ocispec.ImageIndexFile), 0o644, bytes.NewReader(index))
+	err = l.writeFile(ocispec.ImageIndexFile, 0o644, bytes.NewReader(index))
 	if err == nil {
-		err = l.writeFile(filepath.Join(path, ocispec.ImageLayoutFile), 0o644, bytes.NewReader(layout))
+		err = l.writeFile(ocispec.ImageLayoutFile, 0o644, bytes.NewReader(layout))
 	}
 	if err != nil {
 		return nil, l.failure(err)
@@ -213,9 +212,7 @@ func (l *Layout) push(ctx context.Context, request PushRequest) (_ ocispec.Descr
 	var written []string
 	defer func() {
 		if err != nil {
-			for _, path := range written {
-				os.Remove(path)
-			}
+			l.remove(written)
 		}
 	}()
 	err = l.update(ctx, func(index *index) error {
@@ -234,7 +231,7 @@ func (l *Layout) push(ctx context.Context, request PushRequest) (_ ocispec.Descr
 				return err
 			}
 			if stored {
-				written = append(written, l.blobPath(blob.desc.Digest))
+				written = append(written, l.blobName(blob.desc.Digest))
 			}
 		}
 		return nil
@@ -245,11 +242,11 @@ func (l *Layout) push(ctx context.Context, request PushRequest) (_ ocispec.Descr
 // update changes index.json in one step, holding a lock; when change fails it is
 // as before.
 func (l *Layout) update(ctx context.Context, change func(*index) error) error {
-	lock := flock.New(filepath.Join(l.path, lockFile))
-	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
+	unlock, err := l.lock(ctx)
+	if err != nil {
 		return fmt.Errorf("cannot lock %s: %w", lockFile, pathless(err))
 	}
-	defer lock.Unlock()
+	defer unlock()
 	_, index, err := l.readIndex()
 	if err != nil {
 		return err
@@ -268,7 +265,28 @@ func (l *Layout) update(ctx context.Context, change func(*index) error) error {
 	if info, err := os.Stat(filepath.Join(l.path, ocispec.ImageIndexFile)); err == nil {
 		mode = info.Mode().Perm()
 	}
-	return l.writeFile(filepath.Join(l.path, ocispec.ImageIndexFile), mode, bytes.NewReader(data))
+	return l.writeFile(ocispec.ImageIndexFile, mode, bytes.NewReader(data))
+}
+
+// lock keeps other processes from changing the layout until the function returned is
+// called.
+func (l *Layout) lock(ctx context.Context) (unlock func(), err error) {
+	root, err := os.OpenRoot(l.path)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	// The lock itself goes by path, and would follow a link.
+	file, err := root.OpenFile(lockFile, os.O_CREATE|os.O_RDONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	file.Close()
+	lock := flock.New(filepath.Join(l.path, lockFile))
+	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
+		return nil, err
+	}
+	return func() { lock.Unlock() }, nil
 }
 
 // storeBlob stores what target describes, unless it is there, and tells whether
@@ -277,11 +295,7 @@ func (l *Layout) storeBlob(target ocispec.Descriptor, content io.Reader) (stored
 	if l.holds(target) {
 		return false, nil
 	}
-	path := l.blobPath(target.Digest)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return false, pathless(err)
-	}
-	return true, l.writeFile(path, 0o644, newVerifier(content, target))
+	return true, l.writeFile(l.blobName(target.Digest), 0o644, newVerifier(content, target))
 }
 
 // holds tells whether a blob is there and whole.
@@ -416,10 +430,15 @@ func (l *Layout) read(target ocispec.Descriptor, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// openFile opens a regular file of the layout.
+// openFile opens a regular file of the layout. Links that lead out of it are not
+// followed.
 func (l *Layout) openFile(name string) (*os.File, error) {
-	path := filepath.Join(l.path, name)
-	info, err := os.Stat(path)
+	root, err := os.OpenRoot(l.path)
+	if err != nil {
+		return nil, pathless(err)
+	}
+	defer root.Close()
+	info, err := root.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNotFound
 	}
@@ -430,7 +449,7 @@ func (l *Layout) openFile(name string) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("not a regular file")
 	}
-	file, err := os.Open(path)
+	file, err := root.Open(name)
 	if err != nil {
 		return nil, pathless(err)
 	}
@@ -454,8 +473,14 @@ func (l *Layout) readFile(name string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// writeFile puts a whole file in its place in one step.
-func (l *Layout) writeFile(path string, mode fs.FileMode, content io.Reader) (err error) {
+// writeFile puts a whole file in its place in one step, and makes the directories
+// it is in. A link that leads out of the layout is an error.
+func (l *Layout) writeFile(name string, mode fs.FileMode, content io.Reader) (err error) {
+	root, err := os.OpenRoot(l.path)
+	if err != nil {
+		return pathless(err)
+	}
+	defer root.Close()
 	temp, err := os.CreateTemp(l.path, ".signet-*")
 	if err != nil {
 		return pathless(err)
@@ -479,14 +504,27 @@ func (l *Layout) writeFile(path string, mode fs.FileMode, content io.Reader) (er
 	if err := os.Chmod(temp.Name(), mode); err != nil {
 		return err
 	}
-	return atomic.ReplaceFile(temp.Name(), path)
+	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return root.Rename(filepath.Base(temp.Name()), name)
+}
+
+// remove takes files away that were written in vain.
+func (l *Layout) remove(names []string) {
+	root, err := os.OpenRoot(l.path)
+	if err != nil {
+		return
+	}
+	defer root.Close()
+	for _, name := range names {
+		root.Remove(name)
+	}
 }
 
 func (l *Layout) blobName(d digest.Digest) string {
 	return filepath.Join(ocispec.ImageBlobsDir, d.Algorithm().String(), d.Encoded())
 }
-
-func (l *Layout) blobPath(d digest.Digest) string { return filepath.Join(l.path, l.blobName(d)) }
 
 func (l *Layout) failure(err error) error { return &LayoutError{Path: l.path, Err: err} }
 

@@ -249,6 +249,53 @@ func TestLayoutResolve(t *testing.T) {
 	})
 }
 
+func TestLayoutLinks(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{ocispec.ImageBlobsDir, "blobs/sha256", ocispec.ImageIndexFile, ocispec.ImageLayoutFile} {
+		t.Run("MAN-22 a link out of the layout is not followed: "+name, func(t *testing.T) {
+			l := newTestLayout(t)
+			subject := l.image()
+			layout := l.open()
+			// What the link leads to would do.
+			outside := &testLayout{t, filepath.Join(t.TempDir(), "outside")}
+			if err := os.CopyFS(outside.path, os.DirFS(l.path)); err != nil {
+				t.Fatal(err)
+			}
+			before := outside.files()
+			link := filepath.Join(l.path, filepath.FromSlash(name))
+			if err := errors.Join(os.RemoveAll(link), os.Symlink(filepath.Join(outside.path, filepath.FromSlash(name)), link)); err != nil {
+				t.Fatal(err)
+			}
+			if opened, err := OpenLayout(t.Context(), l.path); err == nil {
+				if got, err := opened.Resolve(t.Context(), subject.Digest.String()); err == nil {
+					t.Errorf("resolved %+v", got)
+				}
+			}
+			if got, err := layout.PushSignature(t.Context(), request(t, subject, "envelope")); err == nil {
+				t.Errorf("pushed %+v", got)
+			}
+			if err := layout.PushBlob(t.Context(), describe("", []byte("blob")), strings.NewReader("blob")); err == nil && strings.HasPrefix(name, ocispec.ImageBlobsDir) {
+				t.Error("a blob was pushed")
+			}
+			if after := outside.files(); !slices.Equal(after, before) {
+				t.Errorf("outside are %v, before %v", after, before)
+			}
+		})
+	}
+	t.Run("MAN-21 a link within the layout is", func(t *testing.T) {
+		l := newTestLayout(t)
+		subject := l.image()
+		if err := errors.Join(os.Rename(filepath.Join(l.path, "blobs"), filepath.Join(l.path, "content")), os.Symlink("content", filepath.Join(l.path, "blobs"))); err != nil {
+			t.Fatal(err)
+		}
+		layout := l.open()
+		mustPush(t, layout, request(t, subject, "envelope"))
+		if got := mustCollect(t, layout, subject); len(got) != 1 {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
 func TestLayoutFetchSignature(t *testing.T) {
 	t.Parallel()
 	l := newTestLayout(t)
