@@ -229,7 +229,7 @@ func viewCertFile(file certFileView, certs []*x509.Certificate) *certShowView {
 	for _, cert := range certs {
 		view.Certificates = append(view.Certificates, certDetailView{
 			Issuer: displayName(cert.RawIssuer), Subject: displayName(cert.RawSubject),
-			Serial: cert.SerialNumber.Text(16), ValidFrom: cert.NotBefore.UTC(), ValidTo: cert.NotAfter.UTC(),
+			Serial: cert.SerialNumber.Text(16), ValidFrom: shownTime(cert.NotBefore), ValidTo: shownTime(cert.NotAfter),
 			IsCA: cert.IsCA, Fingerprint: pki.Fingerprint(cert),
 		})
 	}

@@ -252,7 +252,7 @@ func viewSignatureOutcome(signature *host.SignatureOutcome, counted bool) signat
 		view.Checks = append(view.Checks, shown)
 	}
 	if stamp := signature.Timestamp; stamp != nil {
-		view.Timestamp = &stampView{stamp.Lower, stamp.Upper, *viewCertificate(stamp.Chain[0]), viewRevocation(stamp.Revocation)}
+		view.Timestamp = &stampView{shownTime(stamp.Lower), shownTime(stamp.Upper), *viewCertificate(stamp.Chain[0]), viewRevocation(stamp.Revocation)}
 	}
 	if signature.Revocation != nil {
 		view.Revocation = viewRevocation(*signature.Revocation)
@@ -264,7 +264,7 @@ func viewSignatureOutcome(signature *host.SignatureOutcome, counted bool) signat
 }
 
 func viewCertificate(cert *x509.Certificate) *certificateView {
-	return &certificateView{pki.Fingerprint(cert), displayName(cert.RawSubject), displayName(cert.RawIssuer), cert.NotAfter}
+	return &certificateView{pki.Fingerprint(cert), displayName(cert.RawSubject), displayName(cert.RawIssuer), shownTime(cert.NotAfter)}
 }
 
 func viewRevocation(report revocation.Report) []revocationView {
@@ -292,8 +292,21 @@ func optionalTime(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.UTC()
+	t = shownTime(t)
 	return &t
+}
+
+// shownTime is a time in UTC and of the years that JSON can have. Certificates can
+// have others: 9999-12-31 23:59:59 an hour west of it, or offsets of 24 hours.
+func shownTime(t time.Time) time.Time {
+	first, last := time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	switch t = t.UTC(); {
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	}
+	return t
 }
 
 // tree shows the same facts as text.

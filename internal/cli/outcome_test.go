@@ -162,3 +162,31 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+// TestShownTimes holds that no time of a certificate keeps what is known of a
+// signature from being written as JSON.
+func TestShownTimes(t *testing.T) {
+	t.Parallel()
+	leaf := testpki.Root(t, "root").Leaf(t, "leaf", protocol.KeySpecEC256).Cert
+	for name, c := range map[string]struct {
+		at   time.Time
+		want string
+	}{
+		"UTC":                    {time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), "2030-01-02T03:04:05Z"},
+		"an offset of a day":     {time.Date(2030, 1, 2, 0, 0, 0, 0, time.FixedZone("", 24*3600)), "2030-01-01T00:00:00Z"},
+		"west of the last day":   {time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -3600)), "9999-12-31T23:59:59Z"},
+		"east of the first year": {time.Date(0, 1, 1, 0, 0, 0, 0, time.FixedZone("", 3600)), "0000-01-01T00:00:00Z"},
+	} {
+		t.Run("CLI-25 "+name, func(t *testing.T) {
+			cert := *leaf
+			cert.NotAfter = c.at
+			data, err := json.Marshal(viewCertificate(&cert))
+			if err != nil || !strings.Contains(string(data), `"expiry":"`+c.want+`"`) {
+				t.Errorf("%s, error %v", data, err)
+			}
+			if data, err := json.Marshal(optionalTime(c.at)); err != nil || string(data) != `"`+c.want+`"` {
+				t.Errorf("%s, error %v", data, err)
+			}
+		})
+	}
+}
