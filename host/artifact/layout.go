@@ -381,7 +381,7 @@ func (l *Layout) surveyManifest(contents *layoutContents, desc ocispec.Descripto
 	}
 	found := plain(desc)
 	found.ArtifactType = TypeSignature
-	found.Annotations = decoded.annotations
+	found.Annotations = boundedAnnotations(decoded.annotations)
 	contents.signatures[decoded.subject.Digest] = append(contents.signatures[decoded.subject.Digest], found)
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
@@ -50,27 +49,27 @@ func decodeManifest(mediaType string, data []byte) (*signatureManifest, error) {
 		return nil, fmt.Errorf("%w: it is not valid JSON", ErrNotSignature)
 	}
 	if m.MediaType != "" && m.MediaType != mediaType {
-		return nil, fmt.Errorf("%w: it says mediaType %q inside and %q outside", ErrNotSignature, m.MediaType, mediaType)
+		return nil, fmt.Errorf("%w: it says mediaType %q inside and %q outside", ErrNotSignature, oneLine(m.MediaType), mediaType)
 	}
 	content := m.Layers
 	switch {
 	case mediaType == mediaTypeArtifactManifest:
 		content = m.Blobs
 		if m.ArtifactType != TypeSignature {
-			return nil, fmt.Errorf("%w: artifactType is %q", ErrNotSignature, m.ArtifactType)
+			return nil, fmt.Errorf("%w: artifactType is %q", ErrNotSignature, oneLine(m.ArtifactType))
 		}
 	case mediaType != ocispec.MediaTypeImageManifest:
-		return nil, fmt.Errorf("%w: its media type is %q", ErrNotSignature, mediaType)
+		return nil, fmt.Errorf("%w: its media type is %q", ErrNotSignature, oneLine(mediaType))
 	case m.ArtifactType == TypeSignature && m.Config.MediaType == ocispec.MediaTypeEmptyJSON:
 	case m.ArtifactType == "" && m.Config.MediaType == TypeSignature:
 	default:
-		return nil, fmt.Errorf("%w: artifactType is %q and config.mediaType %q", ErrNotSignature, m.ArtifactType, m.Config.MediaType)
+		return nil, fmt.Errorf("%w: artifactType is %q and config.mediaType %q", ErrNotSignature, oneLine(m.ArtifactType), oneLine(m.Config.MediaType))
 	}
 	if len(content) != 1 {
 		return nil, fmt.Errorf("%w: it has %d envelopes, not one", ErrNotSignature, len(content))
 	}
 	if !isEnvelopeType(content[0].MediaType) {
-		return nil, fmt.Errorf("%w: its envelope's media type is %q", ErrNotSignature, content[0].MediaType)
+		return nil, fmt.Errorf("%w: its envelope's media type is %q", ErrNotSignature, oneLine(content[0].MediaType))
 	}
 	if m.Subject == nil {
 		return nil, fmt.Errorf("%w: it has no subject", ErrSubjectMismatch)
@@ -195,7 +194,7 @@ func fetchSignature(ctx context.Context, from store, manifest, subject ocispec.D
 		return nil, &CandidateError{Manifest: manifest.Digest, Err: err}
 	}
 	if manifest.MediaType != ocispec.MediaTypeImageManifest && manifest.MediaType != mediaTypeArtifactManifest {
-		return bad(fmt.Errorf("%w: its media type is %q", ErrNotSignature, manifest.MediaType))
+		return bad(fmt.Errorf("%w: its media type is %q", ErrNotSignature, oneLine(manifest.MediaType)))
 	}
 	if err := checkSize(manifest, MaxManifestSize); err != nil {
 		return bad(err)
@@ -209,7 +208,7 @@ func fetchSignature(ctx context.Context, from store, manifest, subject ocispec.D
 		return bad(err)
 	}
 	if !same(decoded.subject, subject) {
-		return bad(fmt.Errorf("%w, it is %s", ErrSubjectMismatch, decoded.subject.Digest))
+		return bad(fmt.Errorf("%w, it is %s", ErrSubjectMismatch, oneLine(decoded.subject.Digest.String())))
 	}
 	if err := checkSize(decoded.envelope, MaxEnvelopeSize); err != nil {
 		return bad(fmt.Errorf("envelope: %w", err))
@@ -222,7 +221,7 @@ func fetchSignature(ctx context.Context, from store, manifest, subject ocispec.D
 		Manifest:    manifest,
 		MediaType:   decoded.envelope.MediaType,
 		Envelope:    blob,
-		Annotations: maps.Clone(decoded.annotations),
+		Annotations: boundedAnnotations(decoded.annotations),
 		Subject:     decoded.subject,
 	}, nil
 }
@@ -260,6 +259,36 @@ func isManifestType(mediaType string) bool {
 		return true
 	}
 	return false
+}
+
+// Bounds, in bytes, on what is kept of a listed manifest's description. Media types
+// and digests that may count are shorter.
+const (
+	maxAnnotations = 64 << 10
+	maxListedText  = 256
+)
+
+// listed keeps of a manifest's description what tells of a signature: others can list
+// any number with megabytes of text each. What is too long is cut, which makes a
+// manifest that is refused.
+func listed(d ocispec.Descriptor) ocispec.Descriptor {
+	cut := func(text string) string { return strings.Clone(text[:min(len(text), maxListedText)]) }
+	return ocispec.Descriptor{
+		MediaType: cut(d.MediaType), Digest: digest.Digest(cut(d.Digest.String())), Size: d.Size,
+		ArtifactType: d.ArtifactType, Annotations: boundedAnnotations(d.Annotations),
+	}
+}
+
+// boundedAnnotations returns annotations, or none if there is too much of them.
+func boundedAnnotations(annotations map[string]string) map[string]string {
+	size := 0
+	for name, value := range annotations {
+		size += len(name) + len(value)
+	}
+	if size > maxAnnotations {
+		return nil
+	}
+	return annotations
 }
 
 // plain keeps only what identifies content.

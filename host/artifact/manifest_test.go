@@ -185,6 +185,12 @@ func candidates(envelope ocispec.Descriptor) map[string]candidate {
 		"MAN-05 media type inside differs": {img, func(m map[string]any) {
 			m["mediaType"] = mediaTypeArtifactManifest
 		}, ErrNotSignature},
+		"MAN-12 media type of a megabyte":    {img, func(m map[string]any) { m["mediaType"] = strings.Repeat("x", 1<<20) }, ErrNotSignature},
+		"MAN-12 artifact type of a megabyte": {img, func(m map[string]any) { m["artifactType"] = strings.Repeat("x", 1<<20) }, ErrNotSignature},
+		"MAN-12 layer's type of a megabyte":  {img, layers(with(func(d *ocispec.Descriptor) { d.MediaType = strings.Repeat("x", 1<<20) })), ErrNotSignature},
+		"MAN-12 subject of a megabyte": {img, func(m map[string]any) {
+			m["subject"] = ocispec.Descriptor{MediaType: img, Digest: digest.Digest(strings.Repeat("x", 1<<20))}
+		}, ErrSubjectMismatch},
 		"MAN-12 layers that would fill memory": {img, func(m map[string]any) { m["layers"] = make([]int, 100_000) }, ErrNotSignature},
 		"MAN-12 layers that say nothing":       {img, func(m map[string]any) { m["layers"] = make([]struct{}, 100_000) }, ErrNotSignature},
 		"MAN-11 artifact manifest": {mediaTypeArtifactManifest, func(m map[string]any) {
@@ -230,8 +236,8 @@ func checkFetch(t *testing.T, c candidate, envelope []byte, got *Signature, err 
 	if !ok || !errors.Is(err, c.want) || bad.Manifest == "" {
 		t.Fatalf("got %v", err)
 	}
-	if strings.ContainsAny(err.Error(), "\n") {
-		t.Errorf("text %q", err)
+	if text := err.Error(); strings.ContainsAny(text, "\n") || len(text) > 2000 {
+		t.Errorf("text of %d bytes: %.2000q", len(text), text)
 	}
 }
 

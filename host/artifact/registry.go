@@ -235,7 +235,7 @@ func (r *remoteRepository) Signatures(ctx context.Context, subject ocispec.Descr
 		err := r.listing.Referrers(ctx, subject, "", func(page []ocispec.Descriptor) error {
 			for _, desc := range page {
 				// A registry may claim to have filtered when it has not.
-				if isSignature(desc) && !yield(desc, nil) {
+				if isSignature(desc) && !yield(listed(desc), nil) {
 					return errStop
 				}
 			}

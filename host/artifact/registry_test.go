@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
@@ -315,6 +316,32 @@ func TestSignatures(t *testing.T) {
 		}
 		if _, err := repo.FetchSignature(t.Context(), got[0], subject); err != nil {
 			t.Error(err)
+		}
+	})
+	t.Run("MAN-12 of a description of megabytes little is kept", func(t *testing.T) {
+		f := newFakeRegistry(t)
+		subject := image(f)
+		repo := f.open(t)
+		desc := mustPush(t, repo, request(t, subject, "one"))
+		long := strings.Repeat("x", 1<<19)
+		fat := ocispec.Descriptor{
+			MediaType: long, Digest: digest.Digest("sha256:" + long), ArtifactType: TypeSignature, Annotations: map[string]string{"a": long}, URLs: []string{long},
+		}
+		list, err := json.Marshal(ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{fat, desc}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.hook = answer(200, ocispec.MediaTypeImageIndex, string(list))
+		got := mustCollect(t, repo, subject)
+		if len(got) != 2 || got[1].Digest != desc.Digest || len(got[1].Annotations) == 0 {
+			t.Fatalf("got %d", len(got))
+		}
+		if kept, err := json.Marshal(got[0]); err != nil || len(kept) > 1000 {
+			t.Errorf("%d bytes are kept, error %v", len(kept), err)
+		}
+		_, err = repo.FetchSignature(t.Context(), got[0], subject)
+		if bad, ok := errors.AsType[*CandidateError](err); !ok || len(bad.Error()) > 1000 {
+			t.Errorf("error %.1000v", err)
 		}
 	})
 	t.Run("MAN-03 listed by a registry that knows legacy signatures", func(t *testing.T) {

@@ -62,7 +62,8 @@ type Repository interface {
 
 	// Signatures yields the signature manifests that claim to belong to subject,
 	// page by page as the caller goes on; annotations are those of the manifest,
-	// as the registry reports them. Nothing is verified yet. An error ends the sequence.
+	// as the registry reports them, and left out where they have more than 64 KiB.
+	// Nothing is verified yet. An error ends the sequence.
 	Signatures(ctx context.Context, subject ocispec.Descriptor) iter.Seq2[ocispec.Descriptor, error]
 
 	// FetchSignature reads one signature that Signatures found for subject. A
@@ -88,7 +89,8 @@ type Signature struct {
 	MediaType string
 	// Envelope is the signature envelope; its digest and size are verified.
 	Envelope []byte
-	// Annotations are the signature manifest's. They are not signed.
+	// Annotations are the signature manifest's, none if they have more than 64 KiB.
+	// They are not signed.
 	Annotations map[string]string
 	// Subject is the artifact the manifest names, equal to the one asked for.
 	Subject ocispec.Descriptor
