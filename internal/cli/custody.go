@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"iter"
 	"os"
 	"strings"
 	"sync"
@@ -43,16 +44,38 @@ func utc(t any) time.Time {
 	return t.(time.Time).UTC()
 }
 
-// maxShown bounds a text of others on the page, in runes.
-const maxShown = 2000
+// Bounds on what the page shows of others: a text in runes, a list in entries.
+const (
+	maxShown   = 2000
+	maxEntries = 100
+)
 
 // visible is printable text of others, bounded.
 func visible(value any) string {
-	text := printable(fmt.Sprint(value))
-	if count := utf8.RuneCountInString(text); count > maxShown {
-		return fmt.Sprintf("%s… (%d characters more)", string([]rune(text)[:maxShown]), count-maxShown)
+	text := fmt.Sprint(value)
+	if len(text) <= maxShown {
+		return printable(text)
 	}
-	return text
+	shown := 0
+	for at := range text {
+		if shown == maxShown {
+			return fmt.Sprintf("%s… (%d characters more)", printable(text[:at]), utf8.RuneCountInString(text[at:]))
+		}
+		shown++
+	}
+	return printable(text)
+}
+
+// visiblePairs bounds pairs of texts, and keeps nothing of what is not shown.
+func visiblePairs[P []string | [2]string](all []P) [][2]string {
+	var shown [][2]string
+	for _, pair := range all[:min(len(all), maxEntries)] {
+		shown = append(shown, [2]string{visible(pair[0]), visible(pair[1])})
+	}
+	if more := len(all) - len(shown); more > 0 {
+		shown = append(shown, [2]string{"…", fmt.Sprintf("(%d entries more)", more)})
+	}
+	return shown
 }
 
 // custodyPage is what the page shows.
@@ -77,16 +100,15 @@ type unreadSignature struct{ Digest, Reason string }
 
 // custodySignature is a signature on the page.
 type custodySignature struct {
-	View *signatureView
+	Digest, Algorithm, EnvelopeType string
 	// Outcome is what the policy found out; nil when it did not look.
 	Outcome       *signatureOutcomeView
-	Leaf          certificateView
 	SigningTime   time.Time
 	TimeSource    string
 	Expiry        *time.Time
 	Scheme, Agent string
 	Extended      [][2]string
-	Metadata      [][]string
+	Metadata      [][2]string
 	Chain         []custodyCertificate
 	Stamp         *custodyStamp
 	StampChain    []custodyCertificate
@@ -165,17 +187,18 @@ func (g givenPolicy) BlobPolicy(context.Context) (*trust.BlobPolicy, error) {
 }
 
 // custody writes the page, whole or not at all.
-func (a *app) custody(ctx context.Context, found *signatures, shown []*signatureView, unread []unreadSignature, f *inspectFlags) error {
+func (a *app) custody(ctx context.Context, found *signatures, shown iter.Seq[*signatureView], unread *[]unreadSignature, f *inspectFlags) error {
 	page := &custodyPage{
-		Reference: found.reference, Artifact: found.artifact, LimitExceeded: found.exceeded, Unread: unread,
+		Reference: found.reference, Artifact: found.artifact, LimitExceeded: found.exceeded,
 		Program: a.name, Version: Version(), Now: time.Now(),
 	}
 	if err := a.verdict(ctx, page, found, f); err != nil {
 		return err
 	}
-	for _, view := range shown {
+	for view := range shown {
 		page.Signatures = append(page.Signatures, page.signature(view))
 	}
+	page.Unread = *unread
 	var out bytes.Buffer
 	if err := custodyTemplate().Execute(&out, page); err != nil {
 		return err
@@ -184,13 +207,13 @@ func (a *app) custody(ctx context.Context, found *signatures, shown []*signature
 	return err
 }
 
-// signature collects what the page shows of a signature.
+// signature collects what the page shows of a signature, and nothing else of it.
 func (p *custodyPage) signature(view *signatureView) *custodySignature {
 	env := view.envelope
 	s := &custodySignature{
-		View: view, Leaf: view.Certificates[0],
-		SigningTime: env.SigningTime, TimeSource: "as the signer says", Expiry: optionalTime(env.Expiry), Scheme: string(env.Scheme), Agent: env.Agent,
-		Extended: extended(env), Metadata: pairs(view.UserDefinedAttributes),
+		Digest: view.Digest, Algorithm: view.SignatureAlgorithm, EnvelopeType: view.SignatureEnvelopeType,
+		SigningTime: env.SigningTime, TimeSource: "as the signer says", Expiry: optionalTime(env.Expiry), Scheme: string(env.Scheme), Agent: visible(env.Agent),
+		Extended: visiblePairs(extended(env)), Metadata: visiblePairs(pairs(view.UserDefinedAttributes)),
 	}
 	if env.Scheme == envelope.SchemeSigningAuthority {
 		s.TimeSource = "as the signing authority says"
@@ -226,6 +249,7 @@ func (p *custodyPage) chain(certs []*x509.Certificate, anchor string) []custodyC
 	var chain []custodyCertificate
 	for _, cert := range certs {
 		view := custodyCertificate{certificateView: *viewCertificate(cert), From: cert.NotBefore, To: cert.NotAfter}
+		view.IssuedTo, view.IssuedBy = visible(view.IssuedTo), visible(view.IssuedBy)
 		view.Anchor = view.Fingerprint == anchor
 		switch {
 		case p.Now.After(cert.NotAfter):

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -193,64 +196,118 @@ trust policy in force or by the one of --policy; that does not change the exit s
 	return cmd
 }
 
-// inspect fetches and renders signatures; those that cannot be shown are told
-// and make the command fail once the others are shown (CLI-26).
+// inspect fetches and renders signatures, one at a time; those that cannot be shown
+// are told and make the command fail once the others are shown (CLI-26).
 func (a *app) inspect(ctx context.Context, found *signatures, f *inspectFlags) error {
 	var unread []unreadSignature
-	shown := []*signatureView{}
-	for _, desc := range found.signatures {
-		fetched, err := found.repo.FetchSignature(ctx, desc, found.artifact)
-		if err != nil {
-			a.warnf("unable to fetch signature %s due to error: %v", desc.Digest, err)
-			unread = append(unread, unreadSignature{desc.Digest.String(), err.Error()})
-			continue
-		}
-		view, err := viewSignature(desc.Digest.String(), fetched.MediaType, fetched.Envelope)
-		if err != nil {
-			a.warnf("Skipping signature %s because of error: %v", desc.Digest, err)
-			unread = append(unread, unreadSignature{desc.Digest.String(), err.Error()})
-			continue
-		}
-		shown = append(shown, view)
-	}
-	switch {
-	case f.output == "html":
-		if err := a.custody(ctx, found, shown, unread, f); err != nil {
-			return err
-		}
-	case f.output == "json":
-		if err := a.json(&inspectView{found.artifact.MediaType, shown}); err != nil {
-			return err
-		}
-		if found.exceeded { // on standard output it would not be JSON any more
+	shown := a.views(ctx, found, &unread)
+	var err error
+	switch f.output {
+	case "html":
+		err = a.custody(ctx, found, shown, &unread, f)
+	case "json":
+		err = a.inspectJSON(found, shown)
+		if found.exceeded && err == nil { // on standard output it would not be JSON any more
 			a.warnf("exceeded configured limit of max signatures %d to examine", f.maxSignatures)
 		}
-	case len(found.signatures) == 0:
-		a.printf("%s has no associated signature\n", found.reference)
 	default:
-		a.printf("Inspecting all signatures for signed artifact\n")
-		root := newNode(found.reference)
-		list := root.add(artifact.TypeSignature)
-		for _, view := range shown {
-			view.addTo(list.add(view.Digest))
-		}
-		root.print(a.Stdout)
+		a.inspectTree(found, shown)
 		found.warnLimit(a, f.maxSignatures)
 	}
-	if len(unread) > 0 {
-		return errors.New("at least one signature was skipped and not displayed")
+	if err == nil && len(unread) > 0 {
+		err = errors.New("at least one signature was skipped and not displayed")
 	}
-	return nil
+	return err
+}
+
+// views fetches signatures as they are asked for. Each may take megabytes: let go of
+// one before the next. Those that cannot be shown are warned of and added to unread.
+func (a *app) views(ctx context.Context, found *signatures, unread *[]unreadSignature) iter.Seq[*signatureView] {
+	return func(yield func(*signatureView) bool) {
+		for _, desc := range found.signatures {
+			view, problem, err := found.view(ctx, desc)
+			if err != nil {
+				a.warnf(problem+": %v", desc.Digest, err)
+				*unread = append(*unread, unreadSignature{desc.Digest.String(), err.Error()})
+				continue
+			}
+			if !yield(view) {
+				return
+			}
+		}
+	}
+}
+
+// view fetches and reads one signature. With an error, problem says of what, %s being
+// the digest.
+func (s *signatures) view(ctx context.Context, desc ocispec.Descriptor) (view *signatureView, problem string, err error) {
+	fetched, err := s.repo.FetchSignature(ctx, desc, s.artifact)
+	if err != nil {
+		return nil, "unable to fetch signature %s due to error", err
+	}
+	view, err = viewSignature(desc.Digest.String(), fetched.MediaType, fetched.Envelope)
+	return view, "Skipping signature %s because of error", err
+}
+
+// inspectJSON prints what is shown as [inspectView], in pieces.
+func (a *app) inspectJSON(found *signatures, shown iter.Seq[*signatureView]) error {
+	head, err := indented(&inspectView{found.artifact.MediaType, []*signatureView{}}, "")
+	if err != nil {
+		return err
+	}
+	head, tail, _ := bytes.Cut(head, []byte("[]"))
+	out := bufio.NewWriter(a.Stdout)
+	out.Write(head)
+	separator, end := "[\n    ", "[]"
+	for view := range shown {
+		data, err := indented(view, "    ")
+		if err != nil {
+			return err
+		}
+		out.WriteString(separator)
+		out.Write(data)
+		separator, end = ",\n    ", "\n  ]"
+	}
+	out.WriteString(end)
+	out.Write(tail)
+	out.WriteString("\n")
+	return out.Flush()
+}
+
+// inspectTree prints what is shown as a tree, in pieces.
+func (a *app) inspectTree(found *signatures, shown iter.Seq[*signatureView]) {
+	if len(found.signatures) == 0 {
+		a.printf("%s has no associated signature\n", found.reference)
+		return
+	}
+	a.printf("Inspecting all signatures for signed artifact\n")
+	root := newNode(found.reference)
+	root.add(artifact.TypeSignature)
+	root.print(a.Stdout)
+	const indent = "    " // below the only child
+	var last *node        // of which the next signature tells whether it is
+	for view := range shown {
+		last.printAs(a.Stdout, indent, false)
+		last = newNode(view.Digest)
+		view.addTo(last)
+	}
+	last.printAs(a.Stdout, indent, true)
 }
 
 // json prints a value as indented JSON.
 func (a *app) json(value any) error {
-	data, err := json.MarshalIndent(value, "", "  ")
+	data, err := indented(value, "")
 	if err != nil {
 		return err
 	}
-	_, err = a.Stdout.Write(append(printableJSON(data), '\n'))
+	_, err = a.Stdout.Write(append(data, '\n'))
 	return err
+}
+
+// indented is JSON for people, of lines that begin with prefix.
+func indented(value any, prefix string) ([]byte, error) {
+	data, err := json.MarshalIndent(value, prefix, "  ")
+	return printableJSON(data), err
 }
 
 // inspectView is the JSON of inspect (CLI-25, spec/schemas/inspect.json).
@@ -421,11 +478,19 @@ func (n *node) print(w io.Writer) {
 
 func (n *node) printChildren(w io.Writer, indent string) {
 	for i, child := range n.children {
-		branch, below := "├── ", "│   "
-		if i == len(n.children)-1 {
-			branch, below = "└── ", "    "
-		}
-		fmt.Fprintln(w, indent+branch+child.text)
-		child.printChildren(w, indent+below)
+		child.printAs(w, indent, i == len(n.children)-1)
 	}
+}
+
+// printAs writes the branch of a child; nil is none.
+func (n *node) printAs(w io.Writer, indent string, last bool) {
+	if n == nil {
+		return
+	}
+	branch, below := "├── ", "│   "
+	if last {
+		branch, below = "└── ", "    "
+	}
+	fmt.Fprintln(w, indent+branch+n.text)
+	n.printChildren(w, indent+below)
 }
