@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -62,17 +61,6 @@ Such a file is believed: keep it where only those can write who may decide what 
 // wanted tells whether the command line asks for a run over many artifacts.
 func (f *bulkFlags) wanted(cmd *cobra.Command, args []string, output string) bool {
 	return len(args) != 1 || output == "jsonl" || slices.ContainsFunc(bulkNames, cmd.Flags().Changed)
-}
-
-// references wants arguments unless a file has them.
-func (a *app) references(command string) cobra.PositionalArgs {
-	missing := a.argument("reference to the artifact", command)
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 && !cmd.Flags().Changed("from-file") {
-			return missing(cmd, args)
-		}
-		return nil
-	}
 }
 
 // bulkJob is what a run over many artifacts does.
@@ -131,7 +119,7 @@ func (a *app) runBulk(ctx context.Context, f *bulkFlags, job *bulkJob) error {
 	a.warnTags(job)
 	var err error
 	r := &bulkReport{app: a, job: job, total: len(job.references), waiting: map[int]bulkText{}}
-	run := &host.Batch{References: job.references, Open: job.opener.place, Recursive: f.recursive, Workers: f.workers, Unchanged: job.unchanged}
+	run := &host.Batch{References: job.references, Open: job.opener.place, Recursive: f.recursive, Workers: f.workers, Unchanged: job.unchanged, Now: a.Now}
 	if f.resume != "" {
 		if r.journal, run.Settled, err = a.openJournal(f.resume, job.basis); err != nil {
 			return err
@@ -174,7 +162,7 @@ func (a *app) warnTags(job *bulkJob) {
 
 // openJournal opens the file of --resume.
 func (a *app) openJournal(path, basis string) (*batch.Journal, map[string]batch.Verdict, error) {
-	journal, settled, err := batch.OpenJournal(path, basis, time.Now)
+	journal, settled, err := batch.OpenJournal(path, basis, a.Now)
 	if err != nil {
 		return nil, nil, err
 	}

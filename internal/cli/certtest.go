@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,7 +64,7 @@ func (a *app) generateTest(name string, bits int, makeDefault bool) (err error) 
 		}
 	}()
 	a.printf("generating RSA Key with %d bits\n", bits)
-	keyPEM, certPEM, notAfter, err := newTestCertificate(name, bits)
+	keyPEM, certPEM, notAfter, err := newTestCertificate(name, bits, a.Now())
 	if err != nil {
 		return fmt.Errorf("failed to generate the key: %w", err)
 	}
@@ -95,8 +96,9 @@ func (a *app) generateTest(name string, bits int, makeDefault bool) (err error) 
 	return nil
 }
 
-// newTestCertificate makes an RSA key and a self-signed certificate for it, both PEM.
-func newTestCertificate(name string, bits int) (keyPEM, certPEM []byte, notAfter time.Time, err error) {
+// newTestCertificate makes an RSA key and a self-signed certificate for it that is
+// good from now on, both PEM.
+func newTestCertificate(name string, bits int, now time.Time) (keyPEM, certPEM []byte, notAfter time.Time, err error) {
 	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
 		return nil, nil, notAfter, err
@@ -109,7 +111,6 @@ func newTestCertificate(name string, bits int) (keyPEM, certPEM []byte, notAfter
 	if err != nil {
 		return nil, nil, notAfter, err
 	}
-	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber: serial,
 		Subject: pkix.Name{
@@ -212,7 +213,7 @@ Are you sure you want to continue?`, name, certFile, name, name, keyPath, certPa
 func (a *app) removeReported(what, path string) error {
 	switch err := os.Remove(path); {
 	case errors.Is(err, fs.ErrNotExist):
-		a.printf("%s%s %s does not exist\n", string(what[0]-'a'+'A'), what[1:], path)
+		a.printf("%s%s %s does not exist\n", strings.ToUpper(what[:1]), what[1:], path)
 	case err != nil:
 		return fmt.Errorf("failed to delete %s %s: %w", what, path, err)
 	default:

@@ -4,21 +4,18 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/signet-project/signet/host/config"
-	"github.com/signet-project/signet/host/plugin"
 	"github.com/signet-project/signet/host/revocation"
 	"github.com/signet-project/signet/host/trust"
 )
@@ -34,6 +31,8 @@ type Env struct {
 	Environ []string
 	// Home is the user's home directory; may be empty.
 	Home string
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
 }
 
 // Run executes one command line and returns the exit status: 0 on success, 1 on
@@ -86,6 +85,9 @@ type app struct {
 }
 
 func newApp(env Env) *app {
+	if env.Now == nil {
+		env.Now = time.Now
+	}
 	a := &app{Env: env, name: "signet", logFormat: logFormats[0]}
 	if base := strings.TrimSuffix(filepath.Base(env.Args[0]), ".exe"); base == "notation" {
 		a.name = base
@@ -103,65 +105,6 @@ func (a *app) getenv(name string) string {
 		}
 	}
 	return value
-}
-
-// usageError is a mistake in the command line, with a line on where to look.
-type usageError struct {
-	error
-	hint string
-}
-
-// usage marks err as a mistake in the command line of cmd.
-func usage(cmd *cobra.Command, err error) error {
-	return &usageError{err, fmt.Sprintf("Run '%s --help' for usage.", cmd.CommandPath())}
-}
-
-// noSuchCommand refuses arguments where a command's name should stand.
-func noSuchCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	hint := fmt.Sprintf("Run '%s --help' for usage.", cmd.CommandPath())
-	cmd.SuggestionsMinimumDistance = 2 // letters, as cobra has it where it suggests by itself
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		hint = fmt.Sprintf("Did you mean %s? %s", strings.Join(near, " or "), hint)
-	}
-	return &usageError{fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath()), hint}
-}
-
-// helpTopics lets help refuse what is no command.
-func (a *app) helpTopics(root *cobra.Command) {
-	root.InitDefaultHelpCmd()
-	help := commandAt(root, "help")
-	help.Example = a.examples("Show the help of a command", "help key add")
-	help.Args = func(_ *cobra.Command, args []string) error {
-		cmd, rest, err := root.Find(args)
-		if err != nil {
-			return err
-		}
-		return noSuchCommand(cmd, rest)
-	}
-}
-
-// noArgs refuses arguments.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	return usage(cmd, fmt.Errorf("%q takes no argument, but got %q", cmd.CommandPath(), args[0]))
-}
-
-// exactlyOne wants one argument, and has a text for none and for too many.
-func exactlyOne(missing, surplus string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		switch len(args) {
-		case 0:
-			return errors.New(missing)
-		case 1:
-			return nil
-		}
-		return usage(cmd, fmt.Errorf("%s, but got %q", surplus, args))
-	}
 }
 
 func (a *app) rootCommand() *cobra.Command {
@@ -229,123 +172,10 @@ func (a *app) inOurName(text string) string {
 	return strings.ReplaceAll(text, `"signet `, `"`+a.name+" ")
 }
 
-// debugFlag adds -d and the form of what it shows.
-func (a *app) debugFlag(cmd *cobra.Command) {
-	cmd.Flags().BoolVarP(&a.debug, "debug", "d", false, "debug mode: show what is done, secrets masked")
-	cmd.Flags().Var(&choice{&a.logFormat, logFormats}, "log-format", `form of what --debug shows, options: "text", "json" (one object a line)`)
-	a.complete(cmd, "log-format", func() []string { return logFormats })
-}
-
-var logFormats = []string{"text", "json"}
-
-// choice is the value of a flag with few that are good.
-type choice struct {
-	value *string
-	among []string
-}
-
-// String returns the value.
-func (c *choice) String() string {
-	if c.value == nil {
-		return ""
-	}
-	return *c.value
-}
-
-// Set takes one of the values.
-func (c *choice) Set(text string) error {
-	if !slices.Contains(c.among, text) {
-		return fmt.Errorf("it is none of %q", c.among)
-	}
-	*c.value = text
-	return nil
-}
-
-// Type names the kind of value in help.
-func (c *choice) Type() string { return "string" }
-
-// log is the debug log: standard error with -d, nowhere otherwise.
-func (a *app) log() *slog.Logger {
-	if !a.debug {
-		return slog.New(slog.DiscardHandler)
-	}
-	if a.debugTo == nil {
-		options := &slog.HandlerOptions{
-			Level: slog.LevelDebug,
-			ReplaceAttr: func(_ []string, attr slog.Attr) slog.Attr {
-				switch attr.Value.Kind() {
-				case slog.KindTime:
-					return slog.String(attr.Key, attr.Value.Time().UTC().Format(time.RFC3339Nano))
-				case slog.KindDuration: // as text has it: a bare number has no unit
-					return slog.String(attr.Key, attr.Value.Duration().String())
-				}
-				return attr
-			},
-		}
-		var handler slog.Handler = slog.NewTextHandler(a.Stderr, options)
-		if a.logFormat == "json" {
-			handler = slog.NewJSONHandler(a.Stderr, options)
-		}
-		a.debugTo = slog.New(handler)
-	}
-	return a.debugTo
-}
-
-// pluginOptions say how plugins are run, whatever they are run for.
-func (a *app) pluginOptions() (plugin.Options, error) {
-	return plugin.Options{
-		Environ:     a.Environ,
-		Withhold:    a.pluginRun.withheld,
-		Timeout:     a.pluginRun.timeout,
-		ListTimeout: a.pluginRun.timeout,
-		Logger:      a.log(),
-	}, a.pluginRun.check()
-}
-
-// plugins is the manager of the installed plugins.
-func (a *app) plugins() (*plugin.Manager, error) {
-	settings, err := a.settings()
-	if err != nil {
-		return nil, err
-	}
-	client, err := a.httpClient()
-	if err != nil {
-		return nil, err
-	}
-	options, err := a.pluginOptions()
-	if err != nil {
-		return nil, err
-	}
-	options.Terminal = a.terminal()
-	options.Stderr = &limitedWriter{w: a.Stderr, left: maxPluginStderr}
-	options.HTTPClient = client
-	options.RequirePins = settings.RequirePins
-	options.MemoryDir = a.dirs.PluginMemory()
-	options.Warn = func(err error) { a.warnf("%v", err) }
-	return plugin.NewManager(a.dirs.Plugins(), options), nil
-}
-
-// maxPluginStderr is how much of what plugins write to standard error is shown, in
-// bytes.
-const maxPluginStderr = 1 << 20
-
-// limitedWriter passes on the beginning of what is written to it.
-type limitedWriter struct {
-	w    io.Writer
-	left int
-}
-
-func (l *limitedWriter) Write(p []byte) (int, error) {
-	shown := p[:min(len(p), l.left)]
-	l.left -= len(shown)
-	if _, err := l.w.Write(shown); err != nil {
-		return 0, err
-	}
-	return len(p), nil
-}
-
 func (a *app) stores() *trust.DirStore {
-	return trust.NewDirStore(a.dirs.TrustStore(), slog.New(&warningHandler{app: a, next: a.log().Handler()}))
+	stores := trust.NewDirStore(a.dirs.TrustStore(), slog.New(&warningHandler{app: a, next: a.log().Handler()}))
+	stores.Now = a.Now
+	return stores
 }
 
 func (a *app) policies() trust.FilePolicies { return trust.FilePolicies{Dir: a.dirs.Config} }
@@ -353,18 +183,14 @@ func (a *app) policies() trust.FilePolicies { return trust.FilePolicies{Dir: a.d
 // userAgent names the program to servers and in signatures.
 func (a *app) userAgent() string { return "signet/" + Version() }
 
-// keyValues reads the values of a repeated key=value flag (CLI-09).
-func keyValues(flag string, pairs []string) (map[string]string, error) {
-	if len(pairs) == 0 {
-		return nil, nil
-	}
-	values := make(map[string]string, len(pairs))
-	for _, pair := range pairs {
-		key, value, found := strings.Cut(pair, "=")
-		if !found || key == "" || value == "" {
-			return nil, fmt.Errorf("could not parse flag %s: key-value pair requires \"=\" as separator", flag)
+// examples renders pairs of description and command line for help.
+func (a *app) examples(pairs ...string) string {
+	text := ""
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if i > 0 {
+			text += "\n\n"
 		}
-		values[key] = value
+		text += "  # " + pairs[i] + "\n  " + a.name + " " + pairs[i+1]
 	}
-	return values, nil
+	return text
 }

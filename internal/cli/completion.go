@@ -9,7 +9,7 @@ import (
 	"github.com/signet-project/signet/host/trust"
 )
 
-// certificateFiles and jsonFiles are the endings of file names that are offered.
+// The endings of the names of files that are offered.
 var (
 	certificateFiles = []string{"pem", "crt", "cer"}
 	keyFiles         = []string{"pem", "key"}
@@ -32,7 +32,7 @@ var argumentFiles = map[string][]string{
 // completeAll offers values for every flag and argument that does not have any yet:
 // files where files are meant, and nothing where a shell can know nothing.
 func (a *app) completeAll(root *cobra.Command) {
-	values := map[string]func() []string{"policy-name": a.blobStatements, "scope": a.scopes}
+	values := map[string]func(context.Context) []string{"policy-name": a.blobStatements, "scope": a.scopes}
 	eachCommand(root, func(cmd *cobra.Command, path string) {
 		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
 			if _, done := cmd.GetFlagCompletionFunc(flag.Name); done || flag.NoOptDefVal != "" {
@@ -46,7 +46,7 @@ func (a *app) completeAll(root *cobra.Command) {
 				offer = fileCompletions(endings)
 			}
 			if list := values[flag.Name]; list != nil {
-				offer = completeArgs(list)
+				offer = completeArgs(func() []string { return list(cmd.Context()) })
 			}
 			mustMark(cmd.RegisterFlagCompletionFunc(flag.Name, offer))
 		})
@@ -88,8 +88,8 @@ func completeLayout(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.S
 }
 
 // blobStatements lists the statements of the blob policy, for completion.
-func (a *app) blobStatements() []string {
-	policy, err := a.policies().BlobPolicy(context.Background())
+func (a *app) blobStatements(ctx context.Context) []string {
+	policy, err := a.policies().BlobPolicy(ctx)
 	if err != nil {
 		return nil
 	}
@@ -97,8 +97,8 @@ func (a *app) blobStatements() []string {
 }
 
 // scopes lists the repositories that the policy for artifacts names, for completion.
-func (a *app) scopes() []string {
-	policy, err := a.policies().OCIPolicy(context.Background())
+func (a *app) scopes(ctx context.Context) []string {
+	policy, err := a.policies().OCIPolicy(ctx)
 	if err != nil {
 		return nil
 	}
@@ -116,4 +116,21 @@ func collect(statements []*trust.Statement, names func(*trust.Statement) []strin
 		all = append(all, names(statement)...)
 	}
 	return all
+}
+
+// complete offers values for a flag on the shell's request.
+func (a *app) complete(cmd *cobra.Command, flag string, values func() []string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return values(), cobra.ShellCompDirectiveNoFileComp
+	})
+	if err != nil {
+		panic(err) // the flag's name is misspelt in this program
+	}
+}
+
+// completeArgs offers values for arguments.
+func completeArgs(values func() []string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return values(), cobra.ShellCompDirectiveNoFileComp
+	}
 }

@@ -42,6 +42,7 @@ and 0 when there are warnings alone.`,
 			Dirs: a.dirs, Program: a.name, Registries: args,
 			DockerConfigFile: artifact.DockerConfigFile(a.getenv, a.Home),
 			Plugins:          plugins,
+			Now:              a.Now,
 			Client:           func() (*artifact.Client, error) { return a.client(registry) },
 		}
 		view := viewFindings(examiner.Examine(cmd.Context()))

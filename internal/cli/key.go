@@ -23,19 +23,6 @@ func (a *app) keyNames() []string {
 	return names
 }
 
-// pluginNames lists the installed plugins, for completion.
-func (a *app) pluginNames() []string {
-	manager, err := a.plugins()
-	if err != nil {
-		return nil
-	}
-	names, err := manager.Names()
-	if err != nil {
-		return nil
-	}
-	return names
-}
-
 func (a *app) keyCommand() *cobra.Command {
 	return a.group("key", "Manage keys used for signing", nil,
 		a.keyAddCommand(), a.keyUpdateCommand(), a.keyListCommand(), a.keyDescribeCommand(), a.keyDeleteCommand(),
@@ -86,7 +73,11 @@ func (a *app) keyAddCommand() *cobra.Command {
 			if err := a.signingKeys().Add(key, makeDefault); err != nil {
 				return err
 			}
-			a.printf("%s%s\n", args[0], map[bool]string{true: ": marked as default"}[makeDefault])
+			if makeDefault {
+				a.printf("%s: marked as default\n", args[0])
+			} else {
+				a.printf("%s\n", args[0])
+			}
 			return nil
 		},
 	}
@@ -99,13 +90,6 @@ func (a *app) keyAddCommand() *cobra.Command {
 	mustMark(cmd.MarkFlagRequired("plugin"))
 	a.complete(cmd, "plugin", a.pluginNames)
 	return cmd
-}
-
-// mustMark catches a misspelt flag name in this program.
-func mustMark(err error) {
-	if err != nil {
-		panic(err)
-	}
 }
 
 func (a *app) keyUpdateCommand() *cobra.Command {
@@ -132,13 +116,6 @@ func (a *app) keyUpdateCommand() *cobra.Command {
 	a.debugFlag(cmd)
 	cmd.ValidArgsFunction = completeArgs(a.keyNames)
 	return cmd
-}
-
-// completeArgs offers values for arguments.
-func completeArgs(values func() []string) cobra.CompletionFunc {
-	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return values(), cobra.ShellCompDirectiveNoFileComp
-	}
 }
 
 // keyListView is the JSON of key list (spec/schemas/key-list.json).

@@ -103,7 +103,7 @@ func (v *keyView) print(a *app) {
 		}
 	}
 	line("Name", v.Name)
-	line("Default", map[bool]string{true: "yes", false: "no"}[v.Default])
+	line("Default", yesNo(v.Default))
 	line("Key spec", string(v.KeySpec))
 	line("Key path", v.KeyPath)
 	line("Certificate path", v.CertPath)
@@ -117,4 +117,11 @@ func (v *keyView) print(a *app) {
 		line("Plugin URL", p.URL)
 		line("Capabilities", readableCapabilities(p.Capabilities))
 	}
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }

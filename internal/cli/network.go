@@ -79,6 +79,7 @@ func (a *app) revocationChecker() (*revocation.Checker, error) {
 		Cache:       &revocation.FileCache{Dir: a.dirs.CRLCache()},
 		UserAgent:   a.userAgent(),
 		Warn:        func(warning string) { a.eprintln(warning) },
+		Now:         a.Now,
 		Logger:      a.log(),
 	}
 	return a.revocation, nil

@@ -56,7 +56,7 @@ ways, and signs with the keys given. The exit status is 1 when a MUST is broken.
 				return err
 			}
 			report, err := conformance.Run(cmd.Context(), conformance.Options{
-				Path: path, Keys: ids, Config: config, Environ: environ, Secrets: secrets(environ), Timeout: timeout, Logger: a.log(),
+				Path: path, Keys: ids, Config: config, Environ: environ, Secrets: secrets(environ), Timeout: timeout, Now: a.Now, Logger: a.log(),
 			})
 			if err != nil {
 				return fmt.Errorf("test plugin %s: %w", args[0], err)

@@ -54,13 +54,13 @@ OCI layout. Nothing is fetched and nothing is run.`,
 
 // policyView is what policy explain shows (spec/schemas/policy-explain.json).
 type policyView struct {
-	Scope             string             `json:"scope"`
-	Statement         statementView      `json:"statement"`
-	Checks            []explainedCheck   `json:"checks"`
-	TrustStores       []explainedStore   `json:"trustStores"`
-	TrustedIdentities []string           `json:"trustedIdentities"`
-	SignaturePlugins  string             `json:"signaturePlugins"`
-	Threshold         *explainedMajority `json:"threshold,omitempty"`
+	Scope             string              `json:"scope"`
+	Statement         statementView       `json:"statement"`
+	Checks            []explainedCheck    `json:"checks"`
+	TrustStores       []explainedStore    `json:"trustStores"`
+	TrustedIdentities []string            `json:"trustedIdentities"`
+	SignaturePlugins  string              `json:"signaturePlugins"`
+	Threshold         *explainedThreshold `json:"threshold,omitempty"`
 }
 
 type explainedCheck struct {
@@ -76,7 +76,7 @@ type explainedStore struct {
 	Error        string `json:"error,omitempty"`
 }
 
-type explainedMajority struct {
+type explainedThreshold struct {
 	Signatures int    `json:"signatures"`
 	Distinct   string `json:"distinct"`
 }
@@ -99,7 +99,7 @@ func explain(ctx context.Context, stores trust.Store, scope string, statement *t
 		view.TrustStores = append(view.TrustStores, entry)
 	}
 	if t := statement.Threshold; t != nil {
-		view.Threshold = &explainedMajority{t.Signatures, string(t.Distinct)}
+		view.Threshold = &explainedThreshold{t.Signatures, string(t.Distinct)}
 	}
 	return view
 }

@@ -3,8 +3,12 @@ package cli
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"sync"
+	"text/tabwriter"
 )
 
 // resultWriter is standard output. It keeps the first error of writing: a run whose
@@ -41,4 +45,26 @@ func fileOf(w io.Writer) *os.File {
 	}
 	f, _ := w.(*os.File)
 	return f
+}
+
+// table prints rows under a heading, columns three spaces apart.
+func (a *app) table(heading []string, rows [][]string) {
+	writer := tabwriter.NewWriter(a.Stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(writer, strings.Join(heading, "\t")+"\t")
+	for _, row := range rows {
+		for i := range row {
+			row[i] = printable(row[i])
+		}
+		fmt.Fprintln(writer, strings.Join(row, "\t")+"\t")
+	}
+	writer.Flush()
+}
+
+// pairs lists a map by key.
+func pairs(values map[string]string) [][]string {
+	var rows [][]string
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		rows = append(rows, []string{key, values[key]})
+	}
+	return rows
 }

@@ -13,14 +13,6 @@ import (
 	"github.com/signet-project/signet/host/plugin"
 )
 
-// argument wants one argument, by the text of CLI-48 when there is none.
-func (a *app) argument(what, command string) cobra.PositionalArgs {
-	return exactlyOne(
-		fmt.Sprintf("missing %s: use `%s %s --help` to see what parameters are required", what, a.name, command),
-		fmt.Sprintf("%s takes one %s", command, what),
-	)
-}
-
 // signFlags are the flags of sign.
 type signFlags struct {
 	registry         *registryFlags
@@ -141,16 +133,4 @@ func (a *app) signMany(ctx context.Context, f *signFlags, signer *host.Signer, r
 			return view
 		},
 	})
-}
-
-// examples renders pairs of description and command line for help.
-func (a *app) examples(pairs ...string) string {
-	text := ""
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if i > 0 {
-			text += "\n\n"
-		}
-		text += "  # " + pairs[i] + "\n  " + a.name + " " + pairs[i+1]
-	}
-	return text
 }

@@ -40,6 +40,7 @@ func (a *app) timestamper(f *signerFlags) (host.Timestamper, error) {
 		HTTPClient: client,
 		UserAgent:  a.userAgent(),
 		Revocation: a.checkAuthority,
+		Now:        a.Now,
 	}, nil
 }
 

@@ -3,12 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
-	"text/tabwriter"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
@@ -170,10 +165,11 @@ func (a *app) verifier() (*host.Verifier, error) {
 		return nil, err
 	}
 	return &host.Verifier{
-		Policies:   trust.NewPolicyCache(a.policies(), nil),
+		Policies:   trust.NewPolicyCache(a.policies(), a.Now),
 		Stores:     a.stores(),
 		Plugins:    plugins,
 		Revocation: checker,
+		Now:        a.Now,
 		Logger:     a.log(),
 	}, nil
 }
@@ -192,59 +188,4 @@ func (r *warningRepository) Resolve(ctx context.Context, reference string) (ocis
 		r.warn()
 	}
 	return desc, err
-}
-
-// storeHint returns the error of a trust store, with what to do about a missing or
-// empty one, when that is what made signatures fail (TS-08).
-func storeHint(a *app, outcome *host.Outcome) error {
-	if outcome == nil {
-		return nil
-	}
-	for _, signature := range outcome.Signatures {
-		switch fault := storeFault(signature.Err).(type) {
-		case nil:
-		case *trust.StoreError:
-			return fmt.Errorf("%w. Use command '%s cert add' to create and add trusted certificates to the trust store", fault, a.name)
-		default:
-			return fault
-		}
-	}
-	return nil
-}
-
-// storeFault is the error of a trust store within that of a signature, nil if it has
-// none.
-func storeFault(err error) error {
-	if store, ok := errors.AsType[*trust.StoreError](err); ok {
-		return store
-	}
-	if access, ok := errors.AsType[*trust.StoreAccessError](err); ok {
-		return access
-	}
-	if file, ok := errors.AsType[*trust.CertificateFileError](err); ok {
-		return file
-	}
-	return nil
-}
-
-// table prints rows under a heading, columns three spaces apart.
-func (a *app) table(heading []string, rows [][]string) {
-	writer := tabwriter.NewWriter(a.Stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(writer, strings.Join(heading, "\t")+"\t")
-	for _, row := range rows {
-		for i := range row {
-			row[i] = printable(row[i])
-		}
-		fmt.Fprintln(writer, strings.Join(row, "\t")+"\t")
-	}
-	writer.Flush()
-}
-
-// pairs lists a map by key.
-func pairs(values map[string]string) [][]string {
-	var rows [][]string
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		rows = append(rows, []string{key, values[key]})
-	}
-	return rows
 }
