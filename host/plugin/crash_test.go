@@ -253,7 +253,7 @@ func TestFailedSwap(t *testing.T) {
 	t.Parallel()
 	m := NewManager(tempDir(t), Options{RequirePins: true})
 	mustInstall(t, m, InstallRequest{File: scriptPackage(t, "1.0.0")})
-	before, err := os.ReadFile(filepath.Join(m.dir, LockFileName))
+	before, err := os.ReadFile(filepath.Join(m.dir, lockFileName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestFailedSwap(t *testing.T) {
 	if _, err := m.Install(t.Context(), InstallRequest{File: scriptPackage(t, "2.0.0")}); !errors.Is(err, fs.ErrPermission) {
 		t.Error(err)
 	}
-	after, err := os.ReadFile(filepath.Join(m.dir, LockFileName))
+	after, err := os.ReadFile(filepath.Join(m.dir, lockFileName))
 	if err != nil || string(before) != string(after) {
 		t.Errorf("lock file changed: %v\n%s", err, after)
 	}

@@ -36,7 +36,7 @@ type replacement struct {
 // is dropped. Where directories cannot change places in one step, the lock file
 // is the journal by which the next run completes the work (see [Manager.settle]).
 // The guard is held; lock is what settle returned.
-func (m *Manager) replace(r replacement, lock *LockFile) error {
+func (m *Manager) replace(r replacement, lock *lockFile) error {
 	if lock == nil {
 		lock = newLockFile()
 	}
@@ -67,7 +67,7 @@ func (m *Manager) replace(r replacement, lock *LockFile) error {
 
 // oldPins are the pins by which the plugin's present state goes on being run
 // until it is replaced.
-func (m *Manager) oldPins(name string, entry *LockEntry) []Pin {
+func (m *Manager) oldPins(name string, entry *lockEntry) []Pin {
 	if len(entry.Pins) > 0 {
 		return append([]Pin(nil), entry.Pins...)
 	}
@@ -102,7 +102,7 @@ func (m *Manager) swap(scratch, target string) error {
 // settle completes what an interrupted program left half-done, removes its
 // scratch directories, and returns the lock file, nil when there is none. The
 // guard is held.
-func (m *Manager) settle() (*LockFile, error) {
+func (m *Manager) settle() (*lockFile, error) {
 	lock, err := m.store.load()
 	if err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func (m *Manager) settle() (*LockFile, error) {
 
 // complete ends one interrupted replacement: a directory that is out of place is
 // put there, and the pin of what is there remains.
-func (m *Manager) complete(name string, entry *LockEntry) error {
+func (m *Manager) complete(name string, entry *lockEntry) error {
 	target := filepath.Join(m.dir, name)
 	for _, part := range []string{newName, oldName} {
 		if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {

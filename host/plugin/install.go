@@ -218,8 +218,8 @@ func (m *Manager) unpack(r InstallRequest, scratch string) (name string, err err
 }
 
 // examine asks the plugin unpacked in dir for its metadata and reads its files.
-func (m *Manager) examine(ctx context.Context, r InstallRequest, name, dir string, lock *LockFile) (*protocol.Metadata, Pin, error) {
-	entry := &LockEntry{}
+func (m *Manager) examine(ctx context.Context, r InstallRequest, name, dir string, lock *lockFile) (*protocol.Metadata, Pin, error) {
+	entry := &lockEntry{}
 	if lock != nil && lock.Plugins[name] != nil {
 		entry.WithheldEnvironment = lock.Plugins[name].WithheldEnvironment
 	}

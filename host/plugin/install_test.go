@@ -494,7 +494,7 @@ func TestUninstall(t *testing.T) {
 		if lock, err := m.store.load(); err != nil || len(lock.Plugins) != 0 {
 			t.Error(lock, err)
 		}
-		if got := listing(t, m.dir); !slices.Equal(got, []string{guardName, LockFileName}) {
+		if got := listing(t, m.dir); !slices.Equal(got, []string{guardName, lockFileName}) {
 			t.Error(got)
 		}
 		if _, err := m.Get(t.Context(), "x"); !errors.Is(err, fs.ErrNotExist) {

@@ -20,12 +20,12 @@ import (
 	"github.com/natefinch/atomic"
 )
 
-// LockFileName is the file beside the plugins that holds their pins.
-const LockFileName = "plugins.lock.json"
+// lockFileName is the file beside the plugins that holds their pins.
+const lockFileName = "plugins.lock.json"
 
-// LockVersion is the version of the lock file's format that this package reads
+// lockVersion is the version of the lock file's format that this package reads
 // and writes.
-const LockVersion = "1"
+const lockVersion = "1"
 
 const (
 	// maxLockSize bounds the lock file, in bytes.
@@ -38,17 +38,17 @@ const (
 	scratchPrefix = "~"
 )
 
-// LockFile is the content of plugins.lock.json: what is known about the plugins
+// lockFile is the content of plugins.lock.json: what is known about the plugins
 // beside it. It is a JSON object without unknown members.
-type LockFile struct {
-	// Version is LockVersion.
+type lockFile struct {
+	// Version is lockVersion.
 	Version string `json:"version"`
 	// Plugins holds an entry per plugin that is pinned or has variables withheld.
-	Plugins map[string]*LockEntry `json:"plugins"`
+	Plugins map[string]*lockEntry `json:"plugins"`
 }
 
-// LockEntry is what the lock file says of one plugin.
-type LockEntry struct {
+// lockEntry is what the lock file says of one plugin.
+type lockEntry struct {
 	// Pins are the states in which the plugin may be run: one, or two while an
 	// upgrade is under way. None means that the plugin is not pinned.
 	Pins []Pin `json:"pins,omitempty"`
@@ -84,21 +84,21 @@ func newPin(t *tree, version string, at time.Time) Pin {
 	return Pin{Digest: t.digest(), PluginVersion: version, PinnedAt: at.UTC().Truncate(time.Second), Files: t.files}
 }
 
-func newLockFile() *LockFile {
-	return &LockFile{Version: LockVersion, Plugins: map[string]*LockEntry{}}
+func newLockFile() *lockFile {
+	return &lockFile{Version: lockVersion, Plugins: map[string]*lockEntry{}}
 }
 
-// ParseLockFile reads a lock file strictly.
-func ParseLockFile(data []byte) (*LockFile, error) {
+// parseLockFile reads a lock file strictly.
+func parseLockFile(data []byte) (*lockFile, error) {
 	if len(data) > maxLockSize {
 		return nil, fmt.Errorf("larger than %d MiB", maxLockSize>>20)
 	}
-	var lock LockFile
+	var lock lockFile
 	if err := json.Unmarshal(data, &lock, json.RejectUnknownMembers(true)); err != nil {
 		return nil, err
 	}
-	if lock.Version != LockVersion {
-		return nil, fmt.Errorf("version %q is not supported, only %q", lock.Version, LockVersion)
+	if lock.Version != lockVersion {
+		return nil, fmt.Errorf("version %q is not supported, only %q", lock.Version, lockVersion)
 	}
 	if lock.Plugins == nil {
 		return nil, errors.New("no member \"plugins\"")
@@ -114,7 +114,7 @@ func ParseLockFile(data []byte) (*LockFile, error) {
 	return &lock, nil
 }
 
-func (e *LockEntry) check() error {
+func (e *lockEntry) check() error {
 	for _, pin := range e.Pins {
 		for i, f := range pin.Files {
 			if i > 0 && pin.Files[i-1].Path >= f.Path {
@@ -140,7 +140,7 @@ func (e *LockEntry) check() error {
 }
 
 // find returns the pin with a digest; nil when there is none.
-func (e *LockEntry) find(digest string) *Pin {
+func (e *lockEntry) find(digest string) *Pin {
 	for i := range e.Pins {
 		if e.Pins[i].Digest == digest {
 			return &e.Pins[i]
@@ -151,7 +151,7 @@ func (e *LockEntry) find(digest string) *Pin {
 
 // format writes the lock file as it is stored: indented, members ordered, a line
 // feed at the end.
-func (l *LockFile) format() ([]byte, error) {
+func (l *lockFile) format() ([]byte, error) {
 	data, err := json.Marshal(l, json.Deterministic(true), jsontext.WithIndent("    "))
 	if err != nil {
 		return nil, err
@@ -167,18 +167,18 @@ type lockStore struct {
 	dir string
 }
 
-func (s lockStore) path() string { return filepath.Join(s.dir, LockFileName) }
+func (s lockStore) path() string { return filepath.Join(s.dir, lockFileName) }
 
 // load reads the lock file. It returns nil and no error when there is none, and
 // a [*LockError] when it cannot be used.
-func (s lockStore) load() (*LockFile, error) {
+func (s lockStore) load() (*lockFile, error) {
 	data, err := s.read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	var lock *LockFile
+	var lock *lockFile
 	if err == nil {
-		lock, err = ParseLockFile(data)
+		lock, err = parseLockFile(data)
 	}
 	if err != nil {
 		return nil, &LockError{Path: s.path(), Err: err}
@@ -203,7 +203,7 @@ func (s lockStore) read() ([]byte, error) {
 }
 
 // save replaces the lock file, in one step for all who read it.
-func (s lockStore) save(lock *LockFile) error {
+func (s lockStore) save(lock *lockFile) error {
 	data, err := lock.format()
 	if err != nil {
 		return err
@@ -235,24 +235,24 @@ func (s lockStore) guard(ctx context.Context) (release func(), err error) {
 }
 
 // entry returns the entry of a plugin for changing, made when there was none.
-func (l *LockFile) entry(name string) *LockEntry {
+func (l *lockFile) entry(name string) *lockEntry {
 	entry := l.Plugins[name]
 	if entry == nil {
-		entry = &LockEntry{}
+		entry = &lockEntry{}
 		l.Plugins[name] = entry
 	}
 	return entry
 }
 
 // prune drops the entry of a plugin when it says nothing.
-func (l *LockFile) prune(name string) {
+func (l *lockFile) prune(name string) {
 	if e := l.Plugins[name]; e != nil && len(e.Pins) == 0 && len(e.WithheldEnvironment) == 0 && e.Staged == "" {
 		delete(l.Plugins, name)
 	}
 }
 
 // setWithheld replaces the list of withheld variables.
-func (e *LockEntry) setWithheld(names []string) error {
+func (e *lockEntry) setWithheld(names []string) error {
 	for _, name := range names {
 		if !validVariable(name) {
 			return fmt.Errorf("%q is not a name of an environment variable", name)

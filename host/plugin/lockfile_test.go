@@ -50,7 +50,7 @@ func exampleLockFile() string { return strings.Replace(exampleLock, "DIGEST", ex
 
 func TestParseLockFile(t *testing.T) {
 	t.Run("as stored", func(t *testing.T) {
-		lock, err := ParseLockFile([]byte(exampleLockFile()))
+		lock, err := parseLockFile([]byte(exampleLockFile()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,13 +87,13 @@ func TestParseLockFile(t *testing.T) {
 	}
 	for name, data := range bad {
 		t.Run(name, func(t *testing.T) {
-			if lock, err := ParseLockFile([]byte(data)); err == nil {
+			if lock, err := parseLockFile([]byte(data)); err == nil {
 				t.Errorf("taken: %+v", lock)
 			}
 		})
 	}
 	t.Run("too large", func(t *testing.T) {
-		if _, err := ParseLockFile(bytes.Repeat([]byte(" "), maxLockSize+1)); err == nil {
+		if _, err := parseLockFile(bytes.Repeat([]byte(" "), maxLockSize+1)); err == nil {
 			t.Error("taken")
 		}
 	})
@@ -104,7 +104,7 @@ func FuzzParseLockFile(f *testing.F) {
 	f.Add([]byte(`{"version":"1","plugins":{}}`))
 	f.Add([]byte(`{"version":"1","plugins":{"x":{"staged":"~install-1","withheldEnvironment":["A*"]}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		lock, err := ParseLockFile(data)
+		lock, err := parseLockFile(data)
 		if err != nil {
 			return
 		}
@@ -112,7 +112,7 @@ func FuzzParseLockFile(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := ParseLockFile(stored)
+		again, err := parseLockFile(stored)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, stored)
 		}
@@ -144,7 +144,7 @@ func TestLockStore(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := listing(t, store.dir); len(got) != 1 || got[0] != LockFileName {
+		if got := listing(t, store.dir); len(got) != 1 || got[0] != lockFileName {
 			t.Error(got)
 		}
 		if info, err := os.Stat(store.path()); err != nil || runtime.GOOS != "windows" && info.Mode() != 0o644 {

@@ -4,247 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
-
-	"github.com/signet-project/signet/host/internal/filestate"
 )
 
-// opener finds a plugin's executable and makes sure that it may be run.
-type opener func(ctx context.Context) (*opened, error)
-
-// opened is an executable that may be run.
-type opened struct {
-	// file is open for reading: what it refers to is what was looked at.
-	file *os.File
-	path string
-	// exposed tells that others could replace the plugin.
-	exposed bool
-	// pinned tells that the file is as it was when it was pinned; info and sha256
-	// (lower hex) are what was found then.
-	pinned bool
-	info   fs.FileInfo
-	sha256 string
-	// digest is that of all files of a plugin with a pin, stat what the open file
-	// looked like when it was opened.
-	digest string
-	stat   fs.FileInfo
-	// withheld names the variables this plugin does not get.
-	withheld []string
-	// watched is how everything looked that this was found out from, by path; nil when
-	// something had been changed too shortly before. See [opened.untouched].
-	watched map[string]filestate.State
-}
-
-func (o *opened) close() { o.file.Close() }
-
-// open finds an installed plugin and compares it with its pin. An upgrade by
-// another program while it looks is not mistaken for an attack: it looks again
-// as long as the lock file or the directory changed meanwhile.
-func (m *Manager) open(ctx context.Context, name string) (*opened, error) {
-	const attempts = 5
-	for attempt := 1; ; attempt++ {
-		before := m.look(name)
-		o, err := m.tryOpen(name)
-		if err == nil || attempt == attempts || ctx.Err() != nil {
-			return o, err
-		}
-		if _, missing := errors.AsType[*NotInstalledError](err); missing && m.repair(ctx, name) {
-			continue
-		}
-		if m.look(name).same(before) {
-			return nil, err
-		}
-	}
-}
-
-// moment is how the lock file and a plugin's directory looked at one time; nil
-// stands for what was not there.
-type moment struct{ lock, dir fs.FileInfo }
-
-func (m *Manager) look(name string) (now moment) {
-	now.lock, _ = os.Lstat(m.store.path())
-	if ValidName(name) {
-		now.dir, _ = os.Lstat(filepath.Join(m.dir, name))
-	}
-	return now
-}
-
-// same tells whether nothing happened between two moments.
-func (a moment) same(b moment) bool {
-	equal := func(a, b fs.FileInfo) bool {
-		return a == nil && b == nil || a != nil && b != nil && filestate.Same(a, b)
-	}
-	return equal(a.lock, b.lock) && equal(a.dir, b.dir)
-}
-
-func (m *Manager) tryOpen(name string) (_ *opened, err error) {
-	path, info, err := m.find(name)
-	if err != nil {
-		return nil, err
-	}
-	last, err := m.loadLock()
-	if err != nil {
-		return nil, err
-	}
-	exposed, err := m.judgeWritable(name, path)
-	if err != nil {
-		return nil, err
-	}
-	dir := filepath.Dir(path)
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open plugin %s: %w", name, err)
-	}
-	defer root.Close()
-	o := &opened{path: path, exposed: exposed}
-	if o.file, o.stat, err = openExecutable(root, name, info); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			o.close()
-		}
-	}()
-	var entry LockEntry
-	if last.lock != nil && last.lock.Plugins[name] != nil {
-		entry = *last.lock.Plugins[name]
-	}
-	o.withheld = entry.WithheldEnvironment
-	if len(entry.Pins) > 0 {
-		t, err := m.checkPin(o, name, root, &entry)
-		if err != nil {
-			return nil, err
-		}
-		o.watch(m.store.path(), last.seen, t)
-	}
-	if !o.pinned {
-		unpinned := &UnpinnedError{Name: name}
-		if m.opts.RequirePins {
-			return nil, unpinned
-		}
-		m.warn(unpinned)
-	}
-	return o, nil
-}
-
-// watch notes how the lock file and all that a pin covers looked.
-func (o *opened) watch(lockPath string, lock seenFile, t *tree) {
-	watched, dir := map[string]filestate.State{}, filepath.Dir(o.path)
-	note := func(path string, seen seenFile) bool {
-		if seen.info == nil || !seen.isSettled() {
-			return false
-		}
-		watched[path] = filestate.Of(seen.info)
-		return true
-	}
-	settled := note(lockPath, lock)
-	for _, seen := range []map[string]seenFile{t.dirs, t.seen} {
-		for path, file := range seen {
-			settled = settled && note(filepath.Join(dir, path), file)
-		}
-	}
-	if settled {
-		o.watched = watched
-	}
-}
-
-// untouched tells that nothing was touched that o was found out from, so that
-// another look, which takes ten times as long, would find the same. If false, it may
-// or may not.
-func (o *opened) untouched() bool {
-	for path, before := range o.watched {
-		if now, err := filestate.Lstat(path); err != nil || !now.Same(before) {
-			return false
-		}
-	}
-	return o.watched != nil
-}
-
-// openExecutable opens the file that find saw.
-func openExecutable(root *os.Root, name string, seen fs.FileInfo) (*os.File, fs.FileInfo, error) {
-	f, err := root.Open(BinaryName(name))
-	if err != nil {
-		return nil, nil, fmt.Errorf("open plugin %s: %w", name, err)
-	}
-	info, err := f.Stat()
-	if err == nil && !os.SameFile(seen, info) {
-		err = errReplacing
-	}
-	if err != nil {
-		f.Close()
-		return nil, nil, fmt.Errorf("open plugin %s: %w", name, err)
-	}
-	return f, info, nil
-}
-
-// sameAs tells whether a process started from other is as good as a new one: all
-// files are as they were, those of a pin by content, and so is the environment.
-func (o *opened) sameAs(other *opened) bool {
-	if o.pinned != other.pinned || !slices.Equal(o.withheld, other.withheld) {
-		return false
-	}
-	if o.pinned {
-		return o.digest == other.digest
-	}
-	return filestate.Same(o.stat, other.stat)
-}
-
-// errReplacing says that a file is not the one seen a moment ago.
-var errReplacing = errors.New("the executable is being replaced; try again")
-
-// judgeWritable tells whether others could replace a plugin or the pins, and warns
-// of it, or refuses when pins are required.
-func (m *Manager) judgeWritable(name, path string) (exposed bool, err error) {
-	err = checkWritable(name, m.dir, path, filepath.Dir(path), m.dir, m.store.path())
-	writable, exposed := errors.AsType[*WritableError](err)
-	if exposed && !m.opts.RequirePins {
-		m.warn(writable)
-		return true, nil
-	}
-	return exposed, err
-}
-
-// checkPin compares the files below root, hashed again only where they were
-// touched, with the pins in entry, and o's file with the one among them.
-func (m *Manager) checkPin(o *opened, name string, root *os.Root, entry *LockEntry) (*tree, error) {
-	value, _ := m.trees.LoadOrStore(name, &treeRecord{})
-	record := value.(*treeRecord)
-	record.mu.Lock()
-	defer record.mu.Unlock()
-	var before recall
-	if record.last != nil {
-		before = record.last.recall
-	} else {
-		before = m.loadMemory(o, name).recall
-	}
-	t, err := readTree(root, before, m.opts.Now)
-	if err != nil {
-		return nil, fmt.Errorf("compare plugin %s with its pin: %w", name, err)
-	}
-	record.last = t
-	o.digest = t.digest()
-	pin := entry.find(o.digest)
-	if pin == nil {
-		return nil, m.pinError(name, entry, t)
-	}
-	executable := t.seen[BinaryName(name)]
-	o.info, o.sha256 = executable.info, executable.sha256
-	if !o.sameContent(m.opts.Now) {
-		return nil, fmt.Errorf("open plugin %s: %w", name, errReplacing)
-	}
-	o.pinned = !pin.Provisional
-	if t.read > 0 {
-		m.saveMemory(o, name, t)
-	}
-	return t, nil
-}
-
 // pinError says in what the files present differ from the pins.
-func (m *Manager) pinError(name string, entry *LockEntry, present *tree) *PinError {
+func (m *Manager) pinError(name string, entry *lockEntry, present *tree) *PinError {
 	return &PinError{Name: name, Dir: filepath.Join(m.dir, name), Keeper: m.Keeper(), Changes: closest(entry.Pins, present.files)}
 }
 
@@ -259,18 +25,6 @@ func (m *Manager) Keeper() string {
 	return ""
 }
 
-// sameContent tells whether the open file still has the content that the pin is
-// about: it was not touched since, or it has it all the same. (Links to a file
-// touch it.)
-func (o *opened) sameContent(now func() time.Time) bool {
-	info, err := o.file.Stat()
-	if err == nil && filestate.Same(o.info, info) {
-		return true
-	}
-	seen, err := readFile(o.file, now)
-	return err == nil && seen.sha256 == o.sha256
-}
-
 // closest lists the differences to the pin that has the fewest.
 func closest(pins []Pin, present []File) []Change {
 	var least []Change
@@ -281,32 +35,6 @@ func closest(pins []Pin, present []File) []Change {
 		}
 	}
 	return least
-}
-
-// readLock is a lock file and how it looked before it was read; lock is nil, and so is
-// seen.info, when there was none.
-type readLock struct {
-	lock *LockFile
-	seen seenFile
-}
-
-// loadLock returns the lock file, read again when it was touched; it must not be
-// changed.
-func (m *Manager) loadLock() (readLock, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	info, err := os.Lstat(m.store.path())
-	last := m.lastLock.seen
-	if err == nil && last.info != nil && filestate.Same(info, last.info) && last.isSettled() {
-		return m.lastLock, nil
-	}
-	seen := seenFile{info: info, readAt: m.opts.Now()}
-	lock, err := m.store.load()
-	m.lastLock = readLock{lock, seen}
-	if err != nil {
-		m.lastLock = readLock{}
-	}
-	return m.lastLock, err
 }
 
 // PinStatus says how a plugin stands to its pin.
@@ -355,7 +83,7 @@ func (m *Manager) Verify(ctx context.Context, names ...string) ([]PinReport, err
 		return nil, err
 	}
 	if lock == nil {
-		lock = &LockFile{}
+		lock = &lockFile{}
 	}
 	known, err := m.pinnedOrInstalled(lock)
 	if err != nil {
@@ -383,7 +111,7 @@ func (m *Manager) Verify(ctx context.Context, names ...string) ([]PinReport, err
 }
 
 // pinnedOrInstalled lists the names that Verify can say something about.
-func (m *Manager) pinnedOrInstalled(lock *LockFile) ([]string, error) {
+func (m *Manager) pinnedOrInstalled(lock *lockFile) ([]string, error) {
 	names, err := m.Names()
 	if err != nil {
 		return nil, err
@@ -396,10 +124,10 @@ func (m *Manager) pinnedOrInstalled(lock *LockFile) ([]string, error) {
 	return names, nil
 }
 
-func (m *Manager) verify(name string, entry *LockEntry) PinReport {
+func (m *Manager) verify(name string, entry *lockEntry) PinReport {
 	report := PinReport{Name: name}
 	if entry == nil {
-		entry = &LockEntry{}
+		entry = &lockEntry{}
 	}
 	report.Withheld = entry.WithheldEnvironment
 	if len(entry.Pins) > 0 && !entry.Pins[len(entry.Pins)-1].Provisional {
@@ -454,7 +182,7 @@ func (m *Manager) Pin(ctx context.Context, name string) (*Pin, error) {
 // Verify reported; an empty digest is any.
 func (m *Manager) PinDigest(ctx context.Context, name, digest string) (*Pin, error) {
 	var pin Pin
-	err := m.update(ctx, name, func(entry *LockEntry) error {
+	err := m.update(ctx, name, func(entry *lockEntry) error {
 		t, err := m.readPlugin(name)
 		if err != nil {
 			return err
@@ -491,11 +219,11 @@ func (m *Manager) Withheld(name string) ([]string, error) {
 // Withhold sets the list of environment variables that a plugin does not get,
 // besides those no plugin gets; none ends it. The plugin must be installed.
 func (m *Manager) Withhold(ctx context.Context, name string, variables []string) error {
-	return m.update(ctx, name, func(entry *LockEntry) error { return entry.setWithheld(variables) })
+	return m.update(ctx, name, func(entry *lockEntry) error { return entry.setWithheld(variables) })
 }
 
 // update changes the lock file's entry of an installed plugin.
-func (m *Manager) update(ctx context.Context, name string, change func(*LockEntry) error) error {
+func (m *Manager) update(ctx context.Context, name string, change func(*lockEntry) error) error {
 	if _, err := m.Find(name); err != nil {
 		return err
 	}

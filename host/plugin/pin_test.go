@@ -438,7 +438,7 @@ func TestPin(t *testing.T) {
 		m := pinned(t, Options{})
 		for name, make := range map[string]func(path string) error{
 			"link outside":  func(path string) error { return os.Symlink("/etc/passwd", path) },
-			"link upwards":  func(path string) error { return os.Symlink("../../"+LockFileName, path) },
+			"link upwards":  func(path string) error { return os.Symlink("../../"+lockFileName, path) },
 			"dangling link": func(path string) error { return os.Symlink("nowhere", path) },
 			"named pipe":    makePipe,
 		} {

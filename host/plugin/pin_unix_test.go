@@ -24,7 +24,7 @@ func TestWritable(t *testing.T) {
 		"plugin's directory":          {"plugins/x", 0o777, false},
 		"plugin's directory, sticky":  {"plugins/x", 0o777 | os.ModeSticky, false},
 		"plugin directory":            {"plugins", 0o775, false},
-		"lock file":                   {"plugins/" + LockFileName, 0o666, false},
+		"lock file":                   {"plugins/" + lockFileName, 0o666, false},
 		"directory above":             {".", 0o777, false},
 		"directory above, sticky":     {".", 0o777 | os.ModeSticky, true},
 		"directory above, own writes": {".", 0o700, true},
@@ -33,7 +33,7 @@ func TestWritable(t *testing.T) {
 			base := tempDir(t)
 			dir := filepath.Join(base, "plugins")
 			writePlugin(t, dir, "x", "1.0.0", 0o755)
-			write(t, filepath.Join(dir, LockFileName), []byte(`{"version":"1","plugins":{}}`), 0o644)
+			write(t, filepath.Join(dir, lockFileName), []byte(`{"version":"1","plugins":{}}`), 0o644)
 			if err := os.Chmod(filepath.Join(base, c.path), c.mode); err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +57,7 @@ func TestWritable(t *testing.T) {
 			if _, err := m.Pin(t.Context(), "x"); err != nil {
 				t.Fatal(err)
 			}
-			if c.path == "plugins/"+LockFileName {
+			if c.path == "plugins/"+lockFileName {
 				// Pinning replaced the file by a proper one.
 				if err := os.Chmod(filepath.Join(base, c.path), c.mode); err != nil {
 					t.Fatal(err)

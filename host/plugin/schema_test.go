@@ -15,13 +15,13 @@ import (
 
 // TestLockSchema holds the lock file and its schema together.
 func TestLockSchema(t *testing.T) {
-	path := filepath.Join("..", "..", "spec", "schemas", LockFileName)
+	path := filepath.Join("..", "..", "spec", "schemas", lockFileName)
 	compiled, err := jsonschema.NewCompiler().Compile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	files := []File{{Path: BinaryName("x"), Mode: "0755", Size: 1, SHA256: exampleDigest[len("sha256:"):]}}
-	full := &LockFile{Version: LockVersion, Plugins: map[string]*LockEntry{"x": {
+	full := &lockFile{Version: lockVersion, Plugins: map[string]*lockEntry{"x": {
 		Pins: []Pin{{
 			Digest: treeDigest(files), PluginVersion: "1.0.0", Source: "oci://registry.example/x@sha256:00",
 			PinnedAt: time.Unix(0, 0).UTC(), Provisional: true, Files: files,
