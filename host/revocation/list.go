@@ -242,12 +242,7 @@ func criticalOf(input cryptobyte.String) (asn1.ObjectIdentifier, bool) {
 	if !ok {
 		return nil, false
 	}
-	for _, ext := range extensions {
-		if ext.critical && !ext.id.Equal(oidReasonCode) && !ext.id.Equal(oidInvalidityDate) {
-			return ext.id, true
-		}
-	}
-	return nil, true
+	return firstCritical(extensions, oidReasonCode, oidInvalidityDate), true
 }
 
 func (x *serialIndex) add(serial []byte, offset int) bool {

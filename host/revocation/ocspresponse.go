@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
 	"slices"
@@ -406,12 +407,7 @@ func mayRespond(cert *x509.Certificate, t *target) error {
 // hasNoCheck tells whether the authority wants the responder's certificate to be
 // trusted for as long as it is valid (RFC 6960, section 4.2.2.2.1).
 func hasNoCheck(cert *x509.Certificate) bool {
-	for _, ext := range cert.Extensions {
-		if ext.Id.Equal(oidNoCheck) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(cert.Extensions, func(ext pkix.Extension) bool { return ext.Id.Equal(oidNoCheck) })
 }
 
 // maxUndated is how old an answer without nextUpdate may be: it says that newer

@@ -196,9 +196,8 @@ func transportError(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	var urlError *url.Error
-	if errors.As(err, &urlError) {
-		return fmt.Errorf("the request failed (%w)", urlError.Err)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return fmt.Errorf("the request failed (%w)", failed.Err)
 	}
 	return fmt.Errorf("the answer was cut off: %w", err)
 }
