@@ -67,13 +67,11 @@ func (d Dirs) TrustStore() string { return filepath.Join(d.Config, "truststore")
 // Plugins is the directory of the plugins.
 func (d Dirs) Plugins() string { return filepath.Join(d.Libexec, "plugins") }
 
-// LocalKeys is the directory of the test keys and their certificates (KEY-12).
-func (d Dirs) LocalKeys() string { return filepath.Join(d.Config, "localkeys") }
-
 // LocalKey is the paths of a test key and its certificate, of modes 0600 and
 // 0644 (KEY-12).
 func (d Dirs) LocalKey(name string) (keyPath, certPath string) {
-	return filepath.Join(d.LocalKeys(), name+".key"), filepath.Join(d.LocalKeys(), name+".crt")
+	dir := filepath.Join(d.Config, "localkeys")
+	return filepath.Join(dir, name+".key"), filepath.Join(dir, name+".crt")
 }
 
 // CRLCache is the directory of cached CRLs.

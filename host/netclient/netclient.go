@@ -1,6 +1,6 @@
-// Package netclient builds the HTTP clients the flows hand to their rooms: for
-// revocation lists, OCSP and timestamps, through the proxies of the environment
-// and with an organisation's own certificate authorities.
+// Package netclient builds the HTTP client for everything that goes over the network:
+// registries, revocation lists, OCSP, timestamps and downloads, through the proxies of
+// the environment and with an organisation's own certificate authorities.
 package netclient
 
 import (

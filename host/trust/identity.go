@@ -39,10 +39,10 @@ type subject struct {
 	attributes []attribute
 }
 
-// ParseIdentities reads the trustedIdentities of a statement (TP-22..32):
+// parseIdentities reads the trustedIdentities of a statement (TP-22..32):
 // either "*" alone, or entries of the form "prefix:value". Entries with a
 // prefix other than x509.subject are for plugins and match no certificate.
-func ParseIdentities(entries []string) (Identities, error) {
+func parseIdentities(entries []string) (Identities, error) {
 	if slices.Contains(entries, anyIdentity) {
 		if len(entries) > 1 {
 			return Identities{}, errWildcardMixed

@@ -168,7 +168,7 @@ func TestMatch(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			ids, err := ParseIdentities([]string{tt.identity})
+			ids, err := parseIdentities([]string{tt.identity})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -181,7 +181,7 @@ func TestMatch(t *testing.T) {
 		t.Parallel()
 		root := testpki.Root(t, "root")
 		leaf := root.Leaf(t, "leaf", protocol.KeySpecEC256)
-		ids, err := ParseIdentities([]string{"x509.subject: C=US, ST=WA, O=signet test, CN=root"})
+		ids, err := parseIdentities([]string{"x509.subject: C=US, ST=WA, O=signet test, CN=root"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +197,7 @@ func TestMatch(t *testing.T) {
 	})
 	t.Run("EXT-4 entry", func(t *testing.T) {
 		t.Parallel()
-		ids, err := ParseIdentities([]string{"did:x", "x509.subject: C=US, ST=WA, O=b", base})
+		ids, err := parseIdentities([]string{"did:x", "x509.subject: C=US, ST=WA, O=b", base})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +234,7 @@ func TestOverlap(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			for _, pair := range [][]string{{tt.a, tt.b}, {tt.b, tt.a}} {
-				if _, err := ParseIdentities(pair); (err != nil) != tt.overlap {
+				if _, err := parseIdentities(pair); (err != nil) != tt.overlap {
 					t.Errorf("%q: %v", pair, err)
 				}
 			}
@@ -294,7 +294,7 @@ func BenchmarkMatch(b *testing.B) {
 			for i := range count - 1 {
 				entries = append(entries, fmt.Sprintf(`x509.subject: C=US, ST=WA, O=acme\, inc., CN=other%d`, i))
 			}
-			ids, err := ParseIdentities(append(entries, `x509.subject: C=US, ST=WA, O=acme\, inc., CN=Builder`))
+			ids, err := parseIdentities(append(entries, `x509.subject: C=US, ST=WA, O=acme\, inc., CN=Builder`))
 			if err != nil {
 				b.Fatal(err)
 			}

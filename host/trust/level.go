@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -83,7 +84,7 @@ var overridable = []Check{CheckAuthenticity, CheckAuthenticTimestamp, CheckExpir
 // those that change nothing, make the level custom.
 func newLevel(name string, overrides map[string]string) (Level, error) {
 	if name == "" {
-		return Level{}, fmt.Errorf("signature verification level is empty or missing in the trust policy statement: use strict, permissive, audit or skip")
+		return Level{}, errors.New("signature verification level is empty or missing in the trust policy statement: use strict, permissive, audit or skip")
 	}
 	actions, ok := levels[name]
 	if !ok {

@@ -135,19 +135,29 @@ func (s *DirStore) List(match StoreRef) ([]Entry, error) {
 			return nil, err
 		}
 		for _, store := range stores {
-			ref := StoreRef{kind, store.Name()}
-			if !store.IsDir() || (match.Name != "" && match.Name != ref.Name) {
+			if !store.IsDir() || (match.Name != "" && match.Name != store.Name()) {
 				continue
 			}
-			files, err := os.ReadDir(s.Path(ref))
+			files, err := s.files(StoreRef{kind, store.Name()})
 			if err != nil {
 				return nil, err
 			}
-			for _, file := range files {
-				if file.Type().IsRegular() && isCertificateName(file.Name()) {
-					entries = append(entries, Entry{ref, file.Name()})
-				}
-			}
+			entries = append(entries, files...)
+		}
+	}
+	return entries, nil
+}
+
+// files lists the certificate files of one store, ordered by name.
+func (s *DirStore) files(ref StoreRef) ([]Entry, error) {
+	files, err := os.ReadDir(s.Path(ref))
+	if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	for _, file := range files {
+		if file.Type().IsRegular() && isCertificateName(file.Name()) {
+			entries = append(entries, Entry{ref, file.Name()})
 		}
 	}
 	return entries, nil

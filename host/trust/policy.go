@@ -168,7 +168,7 @@ func (p *OCIPolicy) Statement(repository string) (*Statement, error) {
 	if s, ok := p.byScope[repository]; ok && repository != anyScope {
 		return s, nil
 	}
-	if err := CheckScope(repository); err != nil {
+	if err := checkScope(repository); err != nil {
 		return nil, err
 	}
 	if s, ok := p.byScope[anyScope]; ok {
@@ -318,7 +318,7 @@ func (s *statement) parseTrust(parsed *Statement) error {
 		}
 		parsed.TrustStores = append(parsed.TrustStores, ref)
 	}
-	identities, err := ParseIdentities(s.identities)
+	identities, err := parseIdentities(s.identities)
 	if errors.Is(err, errWildcardMixed) {
 		return fmt.Errorf("uses %w", err)
 	}

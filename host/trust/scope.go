@@ -33,9 +33,9 @@ func (e *ScopeError) Error() string {
 	return fmt.Sprintf("registry scope %q%s is not valid, make sure it is a fully qualified repository without the scheme, protocol or tag. For example domain.com/my/repository or a local scope like local/myOCILayout", e.Scope, kind)
 }
 
-// CheckScope checks that a scope is "registry[:port]/repository", the form that
-// registryScopes and the --scope of a layout have. The error is a *ScopeError.
-func CheckScope(scope string) error {
+// checkScope checks that a scope is "registry[:port]/repository", as are those of
+// registryScopes and what is looked up among them. The error is a *ScopeError.
+func checkScope(scope string) error {
 	domain, repository, found := strings.Cut(scope, "/")
 	if !found || !domainPattern().MatchString(domain) || !repositoryPattern().MatchString(repository) {
 		return &ScopeError{scope}
@@ -51,7 +51,7 @@ func checkScopes(statement string, scopes []string, level Level) error {
 	for _, scope := range scopes {
 		switch {
 		case scope != anyScope:
-			if err := CheckScope(scope); err != nil {
+			if err := checkScope(scope); err != nil {
 				return err
 			}
 		case len(scopes) > 1:
