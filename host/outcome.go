@@ -39,7 +39,8 @@ type SignatureOutcome struct {
 	// Digest is the signature manifest's, or empty for a file's signature.
 	Digest string
 	// Envelope holds the parsed signature; nil when it could not be fetched or
-	// parsed, and when it failed and has more than 64 KiB.
+	// parsed. Of one that has more than 64 KiB nothing is kept when it failed, and
+	// otherwise types, algorithm, scheme, times and certificates.
 	Envelope *envelope.Envelope
 	// Target is the descriptor that the payload signs; zero without Envelope.
 	Target ocispec.Descriptor
@@ -175,6 +176,19 @@ func (s *SignatureOutcome) run(check trust.Check, now func() time.Time, do func(
 		result.Status = StatusPassed
 	}
 	return nil
+}
+
+// trim lets go of what makes an envelope large; err is why the signature does not count.
+func (s *SignatureOutcome) trim(err error) {
+	if err != nil {
+		s.Envelope, s.Target = nil, ocispec.Descriptor{}
+		return
+	}
+	env := s.Envelope
+	s.Envelope = &envelope.Envelope{
+		MediaType: env.MediaType, ContentType: env.ContentType, Algorithm: env.Algorithm, Scheme: env.Scheme,
+		SigningTime: env.SigningTime, Expiry: env.Expiry, Certificates: env.Certificates,
+	}
 }
 
 // leave records why a check was not made.

@@ -50,8 +50,9 @@ type Verifier struct {
 	// Logger receives what is done, in order; nil means nowhere.
 	Logger *slog.Logger
 
-	known knownChains
-	sets  certificateSets
+	known  knownChains
+	sets   certificateSets
+	memory memory
 }
 
 // ArtifactRequest says what to verify in a repository, and how.
@@ -166,19 +167,21 @@ func (v *Verifier) candidate(ctx context.Context, repo artifact.Repository, mani
 		job.outcome.leave(trust.CheckIntegrity, "not downloaded: no trusted certificate among its thumbprints")
 		return job.outcome.run(trust.CheckAuthenticity, v.now, func() error { return err })
 	}
-	signature, err := repo.FetchSignature(ctx, manifest, job.target)
+	share := v.memory.share()
+	defer share.release()
+	signature, err := repo.FetchSignature(artifact.WithReserve(ctx, share.reserve), manifest, job.target)
 	if err != nil {
 		return err
 	}
 	err = job.verify(ctx, signature.MediaType, signature.Envelope)
-	if err != nil && len(signature.Envelope) > maxKeptEnvelope {
-		job.outcome.Envelope, job.outcome.Target = nil, ocispec.Descriptor{}
+	if len(signature.Envelope) > maxKeptEnvelope {
+		job.outcome.trim(err)
 	}
 	return err
 }
 
-// maxKeptEnvelope is the size in bytes up to which an outcome keeps the envelopes of
-// signatures that failed. Strangers can put up any number of large ones.
+// maxKeptEnvelope is the size in bytes up to which an outcome keeps whole envelopes.
+// Strangers can put up any number of large ones, and blow up those of others.
 const maxKeptEnvelope = 64 << 10
 
 // BlobRequest says what file to verify by which signature.

@@ -128,6 +128,9 @@ func TestVerifyArtifact(t *testing.T) {
 		if small.Envelope == nil || good.Envelope == nil || good.Target.Digest != s.target.Digest {
 			t.Error("what is small or good is not kept")
 		}
+		if good.Envelope.Payload != nil || good.leaf() == nil || good.Envelope.SigningTime.IsZero() || good.Envelope.Scheme == "" || small.Envelope.Payload == nil {
+			t.Errorf("of the large one that is good %d bytes of payload are kept", len(good.Envelope.Payload))
+		}
 	})
 	t.Run("VER-08 a list that breaks off", func(t *testing.T) {
 		s := newStage(t)

@@ -199,6 +199,9 @@ func fetchSignature(ctx context.Context, from store, manifest, subject ocispec.D
 	if err := checkSize(manifest, MaxManifestSize); err != nil {
 		return bad(err)
 	}
+	if err := reserve(ctx, manifest.Size*manifestWeight); err != nil {
+		return bad(err)
+	}
 	data, err := from.readManifest(ctx, "signature manifest", manifest)
 	if err != nil {
 		return bad(err)
@@ -212,6 +215,9 @@ func fetchSignature(ctx context.Context, from store, manifest, subject ocispec.D
 	}
 	if err := checkSize(decoded.envelope, MaxEnvelopeSize); err != nil {
 		return bad(fmt.Errorf("envelope: %w", err))
+	}
+	if err := reserve(ctx, decoded.envelope.Size); err != nil {
+		return bad(err)
 	}
 	blob, err := from.readBlob(ctx, decoded.envelope)
 	if err != nil {
