@@ -99,7 +99,7 @@ type flightKey struct {
 	issuer identity
 	serial string // OCSP only
 	url    string
-	fresh  bool // CRLs only: not from a cache
+	from   origin // CRLs only
 }
 
 // target is a certificate to check, with what it takes to do so.
@@ -193,13 +193,10 @@ func (c *Checker) checkCertificate(ctx context.Context, t *target, report *Certi
 	log.Debug("revocation checked", "subject", report, "result", report.Result, "method", report.Method, "server", report.Server)
 }
 
-// decide records a usable answer.
-func (r *CertificateReport) decide(method Method, server string, age Age, revocation *Revocation, excused bool) {
-	r.Method, r.Server, r.Age, r.Revocation = method, server, age, revocation
-	r.Result = ResultOK
-	if revocation != nil && !excused {
-		r.Result = ResultRevoked
-	}
+// decide records a usable answer. With ResultOK, revocation is one that the reference
+// time excuses, or nil.
+func (r *CertificateReport) decide(result Result, method Method, server string, age Age, revocation *Revocation) {
+	r.Result, r.Method, r.Server, r.Age, r.Revocation = result, method, server, age, revocation
 }
 
 func (r *CertificateReport) attempt(method Method, url string, err error) {

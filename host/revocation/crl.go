@@ -55,7 +55,7 @@ func (c *Checker) searchLists(ctx context.Context, t *target, report *Certificat
 			continue
 		}
 		if found.revoked != nil {
-			report.decide(MethodCRL, url, found.age, found.revoked, false)
+			report.decide(ResultRevoked, MethodCRL, url, found.age, found.revoked)
 			return
 		}
 		if covered |= found.reasons; excused == nil {
@@ -63,7 +63,7 @@ func (c *Checker) searchLists(ctx context.Context, t *target, report *Certificat
 		}
 		age, server = age.older(found.age), url
 		if covered == allReasons {
-			report.decide(MethodCRL, server, age, excused, true)
+			report.decide(ResultOK, MethodCRL, server, age, excused)
 			return
 		}
 	}
@@ -91,14 +91,14 @@ func (c *Checker) askList(ctx context.Context, t *target, url string) (*finding,
 	if err := checkURL(url); err != nil {
 		return nil, err
 	}
-	current, err := c.loadPair(ctx, t, url, false)
+	current, err := c.loadPair(ctx, t, url, mayBeCached)
 	if err != nil {
 		return nil, err
 	}
 	found, err := current.judge(t, c.now())
 	if errors.Is(err, errUnfit) && (current.baseCached || current.deltaCached) {
 		// What is in the cache may be too old for what is served today.
-		if current, err = c.loadPair(ctx, t, url, true); err != nil {
+		if current, err = c.loadPair(ctx, t, url, fromServer); err != nil {
 			return nil, err
 		}
 		found, err = current.judge(t, c.now())
@@ -107,15 +107,35 @@ func (c *Checker) askList(ctx context.Context, t *target, url string) (*finding,
 		return nil, err
 	}
 	if (found.revoked == nil || found.hold) && current.shouldRefresh(c.now()) {
-		if fresh, err := c.loadPair(ctx, t, url, true); err == nil && !fresh.base.thisUpdate.Before(current.base.thisUpdate) {
-			fresh.base.refreshedAt.Store(c.now().UnixNano())
-			if better, err := fresh.judge(t, c.now()); err == nil {
-				return better, nil
-			}
+		if better := c.successor(ctx, t, url, current); better != nil {
+			return better, nil
 		}
 	}
 	return found, nil
 }
+
+// successor returns what the list that has replaced current at its server says about
+// t, or nil when there is none that can be used.
+func (c *Checker) successor(ctx context.Context, t *target, url string, current *pair) *finding {
+	fresh, err := c.loadPair(ctx, t, url, fromServer)
+	if err != nil || fresh.base.thisUpdate.Before(current.base.thisUpdate) {
+		return nil
+	}
+	fresh.base.refreshedAt.Store(c.now().UnixNano())
+	found, err := fresh.judge(t, c.now())
+	if err != nil {
+		return nil
+	}
+	return found
+}
+
+// origin says where a list may come from.
+type origin bool
+
+const (
+	mayBeCached origin = false
+	fromServer  origin = true
+)
 
 // pair is a complete list with the delta that goes with it.
 type pair struct {
@@ -142,9 +162,9 @@ func (p *pair) shouldRefresh(now time.Time) bool {
 }
 
 // loadPair gets the list at a URL and, where the list or the certificate names
-// one, the delta list. With fresh, caches are passed over.
-func (c *Checker) loadPair(ctx context.Context, t *target, url string, fresh bool) (*pair, error) {
-	base, cached, err := c.getList(ctx, t, url, fresh, c.loadFile)
+// one, the delta list.
+func (c *Checker) loadPair(ctx context.Context, t *target, url string, from origin) (*pair, error) {
+	base, cached, err := c.getList(ctx, t, url, from, c.loadFile)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +176,7 @@ func (c *Checker) loadPair(ctx context.Context, t *target, url string, fresh boo
 	if base.expired(c.now()) || base.condemns(t) {
 		return p, nil // no delta could change that
 	}
-	if p.deltaErr = c.addDelta(ctx, t, p, fresh); p.deltaErr == nil {
+	if p.deltaErr = c.addDelta(ctx, t, p, from); p.deltaErr == nil {
 		c.save(p)
 	}
 	return p, nil
@@ -245,14 +265,14 @@ func (p *pair) age() Age {
 
 // getList returns the list at a URL from memory, from elsewhere on this machine,
 // or from its server, and whether it was on this machine already.
-func (c *Checker) getList(ctx context.Context, t *target, url string, fresh bool, elsewhere func(*target, string) *fetchedList) (found *fetchedList, cached bool, err error) {
+func (c *Checker) getList(ctx context.Context, t *target, url string, from origin, elsewhere func(*target, string) *fetchedList) (found *fetchedList, cached bool, err error) {
 	key := listKey{t.issuerID, url}
-	if l := c.recallList(key); l != nil && !fresh {
+	if l := c.recallList(key); l != nil && from == mayBeCached {
 		return l, true, nil
 	}
 	start := c.now()
-	l, err := c.listFlights.do(ctx, flightKey{issuer: t.issuerID, url: url, fresh: fresh}, func(ctx context.Context) (*fetchedList, error) {
-		if !fresh {
+	l, err := c.listFlights.do(ctx, flightKey{issuer: t.issuerID, url: url, from: from}, func(ctx context.Context) (*fetchedList, error) {
+		if from == mayBeCached {
 			if l := c.recallList(key); l != nil {
 				return l, nil
 			}
@@ -260,7 +280,7 @@ func (c *Checker) getList(ctx context.Context, t *target, url string, fresh bool
 				return l, nil
 			}
 		}
-		return c.download(ctx, t, url, fresh)
+		return c.download(ctx, t, url, from)
 	})
 	if err != nil {
 		return nil, false, err
@@ -270,7 +290,7 @@ func (c *Checker) getList(ctx context.Context, t *target, url string, fresh bool
 
 // addDelta adds the first usable delta list that the base or else the
 // certificate names.
-func (c *Checker) addDelta(ctx context.Context, t *target, p *pair, fresh bool) error {
+func (c *Checker) addDelta(ctx context.Context, t *target, p *pair, from origin) error {
 	reason := problem(ProblemDelta, "the delta CRL has no URL")
 	asked := 0
 	for _, url := range deltaURLs(t, p.base.list) {
@@ -279,7 +299,7 @@ func (c *Checker) addDelta(ctx context.Context, t *target, p *pair, fresh bool) 
 			if asked++; asked > maxServers {
 				return problem(ProblemDelta, "more than %d delta CRLs are named", maxServers)
 			}
-			p.delta, p.deltaCached, err = c.getList(ctx, t, url, fresh, func(*target, string) *fetchedList { return nil })
+			p.delta, p.deltaCached, err = c.getList(ctx, t, url, from, func(*target, string) *fetchedList { return nil })
 		}
 		if err == nil {
 			err = p.delta.fits(p.base.list, t, c.now())
@@ -308,12 +328,12 @@ func (c *Checker) recallList(key listKey) *fetchedList {
 }
 
 // download fetches a list from its server and keeps it in memory.
-func (c *Checker) download(ctx context.Context, t *target, url string, fresh bool) (*fetchedList, error) {
+func (c *Checker) download(ctx context.Context, t *target, url string, from origin) (*fetchedList, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, problem(ProblemURL, "malformed URL")
 	}
-	if fresh {
+	if from == fromServer {
 		request.Header.Set("Cache-Control", "no-cache")
 	}
 	der, err := c.fetch(request, timeoutOr(c.CRLTimeout, DefaultCRLTimeout), maxListSize)

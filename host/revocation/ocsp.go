@@ -60,11 +60,14 @@ func (c *Checker) askResponders(ctx context.Context, t *target, report *Certific
 func (r *CertificateReport) decideAnswer(t *target, a *answer, cached bool) {
 	age := Age{ThisUpdate: a.thisUpdate, NextUpdate: a.nextUpdate, FetchedAt: a.fetchedAt, Cached: cached}
 	if a.status == statusGood {
-		r.decide(MethodOCSP, a.url, age, nil, false)
+		r.decide(ResultOK, MethodOCSP, a.url, age, nil)
 		return
 	}
-	revocation := a.revocation
-	r.decide(MethodOCSP, a.url, age, &revocation, revocation.excusedAt(t.ocspReference))
+	revocation, result := a.revocation, ResultRevoked
+	if revocation.excusedAt(t.ocspReference) {
+		result = ResultOK
+	}
+	r.decide(result, MethodOCSP, a.url, age, &revocation)
 }
 
 // recall returns an answer from memory that is still usable, or nil.
