@@ -72,7 +72,7 @@ func (m *Manager) memoryPath(o *opened, name string) string {
 func (m *Manager) loadMemory(o *opened, name string) *memory {
 	remembered := &memory{}
 	path := m.memoryPath(o, name)
-	if path == "" || checkOwner(name, m.opts.MemoryDir, false) != nil || checkOwner(name, path, false) != nil {
+	if path == "" || checkOwner(name, m.opts.MemoryDir) != nil || checkOwner(name, path) != nil {
 		return remembered
 	}
 	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {

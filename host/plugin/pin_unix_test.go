@@ -83,7 +83,7 @@ func TestWritable(t *testing.T) {
 		}
 		// Only root can give files away; anybody else looks at this one as another would.
 		if user := os.Geteuid(); user != 0 {
-			check(checkOwnerFor(user+1, "x", path, false))
+			check(checkOwnerFor(user+1, "x", path, 0))
 			return
 		}
 		if err := os.Chown(path, 12345, -1); err != nil {

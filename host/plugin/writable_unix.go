@@ -18,7 +18,7 @@ import (
 // owners.
 func checkWritable(name, dir string, paths ...string) error {
 	for _, path := range paths {
-		if err := checkOwner(name, path, false); err != nil {
+		if err := checkOwner(name, path); err != nil {
 			return err
 		}
 	}
@@ -29,7 +29,7 @@ func checkWritable(name, dir string, paths ...string) error {
 	}
 	for _, way := range ways {
 		for parent := filepath.Dir(way); parent != way; way, parent = parent, filepath.Dir(parent) {
-			if err := checkOwner(name, parent, true); err != nil {
+			if err := checkOwnerFor(os.Geteuid(), name, parent, fs.ModeSticky); err != nil {
 				return err
 			}
 		}
@@ -51,12 +51,11 @@ func ownerOf(info fs.FileInfo) string {
 }
 
 // checkOwner is checkWritable for one path.
-func checkOwner(name, path string, stickyAllowed bool) error {
-	return checkOwnerFor(os.Geteuid(), name, path, stickyAllowed)
-}
+func checkOwner(name, path string) error { return checkOwnerFor(os.Geteuid(), name, path, 0) }
 
-// checkOwnerFor is checkOwner as far as the user with that id is concerned.
-func checkOwnerFor(uid int, name, path string, stickyAllowed bool) error {
+// checkOwnerFor is checkOwner as far as the user with that id is concerned. Others may
+// write what has one of the mode bits excused.
+func checkOwnerFor(uid int, name, path string, excused fs.FileMode) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -67,8 +66,8 @@ func checkOwnerFor(uid int, name, path string, stickyAllowed bool) error {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != uid {
 		return &WritableError{Name: name, Path: path, Owner: true}
 	}
-	excepted := info.Mode().Type() == fs.ModeSymlink || stickyAllowed && info.Mode()&fs.ModeSticky != 0
-	if info.Mode().Perm()&0o022 != 0 && !excepted {
+	isLink := info.Mode().Type() == fs.ModeSymlink // whose own mode means nothing
+	if info.Mode().Perm()&0o022 != 0 && !isLink && info.Mode()&excused == 0 {
 		return &WritableError{Name: name, Path: path}
 	}
 	return nil
