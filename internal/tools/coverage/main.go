@@ -102,21 +102,30 @@ func readEvents(path string) (map[string]map[string]bool, error) {
 			continue
 		}
 		top, _, _ := strings.Cut(e.Test, "/")
-		for _, name := range strings.Split(e.Test, "/") {
-			// A name may begin with several IDs: "VER-10,VER-11 …".
-			for _, part := range strings.FieldsFunc(name, func(r rune) bool { return r == '_' || r == ',' || r == '+' }) {
-				id := idPattern.FindString(part)
-				if id == "" {
-					break
-				}
-				if covering[id] == nil {
-					covering[id] = map[string]bool{}
-				}
-				covering[id][strings.TrimPrefix(e.Package, module)+" "+top] = true
+		for _, id := range rowsOf(e.Test) {
+			if covering[id] == nil {
+				covering[id] = map[string]bool{}
 			}
+			covering[id][strings.TrimPrefix(e.Package, module)+" "+top] = true
 		}
 	}
 	return covering, lines.Err()
+}
+
+// rowsOf lists the rows that a test is named after: those whose IDs begin its name or
+// one of the names above it. A name may begin with several, as in "VER-10,VER-11 …".
+func rowsOf(test string) []string {
+	var ids []string
+	for name := range strings.SplitSeq(test, "/") {
+		for _, part := range strings.FieldsFunc(name, func(r rune) bool { return r == '_' || r == ',' || r == '+' }) {
+			id := idPattern.FindString(part)
+			if id == "" {
+				break
+			}
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func table(rows []row, covering map[string]map[string]bool) string {

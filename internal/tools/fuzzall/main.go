@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -43,7 +44,7 @@ func run(duration string) error {
 		targets = nil
 	}
 	if count == 0 {
-		return fmt.Errorf("there is no fuzz target")
+		return errors.New("there is no fuzz target")
 	}
 	fmt.Printf("%d fuzz targets ran\n", count)
 	return nil
