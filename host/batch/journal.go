@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// maxRecord bounds a line of a journal, in bytes.
-	maxRecord = 16 << 20
+	// MaxRecord bounds a line of a journal with its line feed, in bytes.
+	MaxRecord = 16 << 20
 	// syncInterval is how long lines may be in the operating system's hands only.
 	// The death of the process loses none of them, a power failure these.
 	syncInterval = time.Second
@@ -105,8 +105,12 @@ func (j *Journal) cut(end int64) error {
 	return err
 }
 
-// Append writes one line: a JSON object without a line feed in it.
+// Append writes one line: a JSON object without a line feed in it. One that is too
+// long to be read again is an error and is not written.
 func (j *Journal) Append(line []byte) error {
+	if len(line) >= MaxRecord {
+		return fmt.Errorf("results file %s: a result of %d bytes is too long for it: at most %d are read again", j.path, len(line), MaxRecord)
+	}
 	if _, err := j.file.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("results file %s: %w", j.path, pathless(err))
 	}
@@ -169,8 +173,8 @@ func readLine(from *bufio.Reader) ([]byte, error) {
 	for {
 		part, err := from.ReadSlice('\n')
 		line = append(line, part...)
-		if len(line) > maxRecord {
-			return nil, fmt.Errorf("longer than %d bytes", maxRecord)
+		if len(line) > MaxRecord {
+			return nil, fmt.Errorf("longer than %d bytes", MaxRecord)
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			return bytes.Clone(line), err

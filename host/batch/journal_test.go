@@ -2,6 +2,7 @@ package batch
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -59,6 +60,26 @@ func TestJournal(t *testing.T) {
 			t.Error(known)
 		}
 	})
+	t.Run("what is written can be read", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "long.jsonl")
+		journal, _ := open(t, path)
+		longest := line(t, "long", true, basis)
+		longest += strings.Repeat(" ", MaxRecord-1-len(longest))
+		if err := journal.Append([]byte(longest)); err != nil {
+			t.Fatal(err)
+		}
+		if err := journal.Append([]byte(longest + " ")); err == nil || !strings.Contains(err.Error(), "too long") {
+			t.Errorf("one more byte: error %v", err)
+		}
+		if err := errors.Join(journal.Append([]byte(line(t, "next", true, basis))), journal.Close()); err != nil {
+			t.Fatal(err)
+		}
+		journal, known := open(t, path)
+		defer journal.Close()
+		if !slices.Equal(known, []string{"long", "next"}) {
+			t.Error(known)
+		}
+	})
 	t.Run("whatever is cut off at the end, the lines before it count", func(t *testing.T) {
 		for size := range len(want) {
 			if err := os.WriteFile(path, []byte(want[:size]), 0o600); err != nil {
@@ -93,7 +114,7 @@ func TestNotAJournal(t *testing.T) {
 		"a blank line":      line(t, "a", true, basis) + "\n\n",
 		"broken in between": line(t, "a", true, basis) + "\n{\"ref\n" + line(t, "b", true, basis) + "\n",
 		"zeros":             line(t, "a", true, basis) + "\n" + strings.Repeat("\x00", 100),
-		"an endless line":   "{" + strings.Repeat(" ", maxRecord),
+		"an endless line":   "{" + strings.Repeat(" ", MaxRecord),
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

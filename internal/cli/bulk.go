@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -225,7 +224,7 @@ func (r *bulkReport) write(view *bulkView) error {
 	if r.journal == nil && r.job.output != "jsonl" {
 		return nil
 	}
-	line, err := json.Marshal(view.line)
+	line, err := view.line.encode()
 	if err != nil {
 		return err
 	}

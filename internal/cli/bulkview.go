@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,6 +26,17 @@ type resultLine struct {
 	Statement  *statementView      `json:"statement,omitempty"`
 	Signatures []lineSignatureView `json:"signatures,omitempty"`
 	Outcome    *outcomeView        `json:"outcome,omitempty"`
+}
+
+// encode makes the line. One that would be too long to be read again goes without its
+// signatures, of which there may be many that say much.
+func (l resultLine) encode() ([]byte, error) {
+	line, err := json.Marshal(l)
+	if err == nil && len(line) >= batch.MaxRecord {
+		l.Signatures, l.Outcome = nil, nil
+		line, err = json.Marshal(l)
+	}
+	return line, err
 }
 
 // lineSignatureView is a signature that was considered, in short.
