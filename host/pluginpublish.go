@@ -50,16 +50,12 @@ func (s *Signer) PublishPlugin(ctx context.Context, open func(context.Context) (
 	if _, err := s.Key.Suite(ctx); err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "notation-plugin-publish-*")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
 	packages := make([]packed, len(req.Builds))
 	for i, build := range req.Builds {
-		if packages[i], err = pack(build, dir); err != nil {
+		if packages[i], err = pack(build); err != nil {
 			return nil, err
 		}
+		defer packages[i].discard()
 	}
 	storage, err := open(ctx)
 	if err != nil {
@@ -121,20 +117,27 @@ func (r PublishRequest) status(format string, args ...any) {
 	}
 }
 
-// packed is a package in a file.
+// packed is a package in a file that has no name any more, where the system allows
+// that: it is gone with the process, however that ends.
 type packed struct {
-	path     string
+	file     *os.File
+	named    bool // the system keeps the name of an open file
 	platform plugin.Platform
 	desc     ocispec.Descriptor
 }
 
-// pack writes a build's package to a file in dir.
-func pack(build *plugin.Build, dir string) (packed, error) {
-	file, err := os.CreateTemp(dir, "package-*")
+// pack writes a build's package to a file.
+func pack(build *plugin.Build) (_ packed, err error) {
+	file, err := os.CreateTemp("", "notation-plugin-publish-*")
 	if err != nil {
 		return packed{}, err
 	}
-	defer file.Close()
+	p := packed{file: file, named: os.Remove(file.Name()) != nil, platform: build.Platform}
+	defer func() {
+		if err != nil {
+			p.discard()
+		}
+	}()
 	hash := sha256.New()
 	if err := build.Pack(io.MultiWriter(file, hash)); err != nil {
 		return packed{}, err
@@ -143,9 +146,16 @@ func pack(build *plugin.Build, dir string) (packed, error) {
 	if err != nil {
 		return packed{}, err
 	}
-	return packed{file.Name(), build.Platform, ocispec.Descriptor{
-		MediaType: plugin.MediaTypePackage, Digest: digest.NewDigest(digest.SHA256, hash), Size: size,
-	}}, file.Close()
+	p.desc = ocispec.Descriptor{MediaType: plugin.MediaTypePackage, Digest: digest.NewDigest(digest.SHA256, hash), Size: size}
+	return p, nil
+}
+
+// discard ends the use of the file.
+func (p packed) discard() {
+	p.file.Close()
+	if p.named {
+		os.Remove(p.file.Name())
+	}
 }
 
 // push stores packages, manifests and index, each after what it refers to.
@@ -157,7 +167,7 @@ func push(ctx context.Context, storage artifact.Storage, req PublishRequest, pac
 	var manifests []ocispec.Descriptor
 	for _, p := range packages {
 		req.status("Pushing the plugin for %s", p.platform)
-		if err := pushFile(ctx, storage, p); err != nil {
+		if err := storage.PushBlob(ctx, p.desc, io.NewSectionReader(p.file, 0, p.desc.Size)); err != nil {
 			return ocispec.Descriptor{}, err
 		}
 		manifest, data, err := plugin.EncodeManifest(p.desc, p.platform, label)
@@ -174,13 +184,4 @@ func push(ctx context.Context, storage artifact.Storage, req PublishRequest, pac
 		return ocispec.Descriptor{}, err
 	}
 	return index, storage.PushManifest(ctx, index, data)
-}
-
-func pushFile(ctx context.Context, storage artifact.Storage, p packed) error {
-	file, err := os.Open(p.path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	return storage.PushBlob(ctx, p.desc, file)
 }
