@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
-	"encoding/asn1"
 	"errors"
 	"fmt"
 	"math/big"
@@ -84,26 +83,17 @@ func Sign(key crypto.Signer, message []byte) ([]byte, error) {
 	}
 	hashed := digest(nil, suite.CryptoHash, message)
 	if suite.RSA() {
-		return key.Sign(rand.Reader, hashed, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: suite.CryptoHash})
+		return key.Sign(rand.Reader, hashed, signer.PSSOptions(suite))
 	}
 	der, err := key.Sign(rand.Reader, hashed, suite.CryptoHash)
 	if err != nil {
 		return nil, err
 	}
-	return fixedLength(der, suite.SignatureSize())
-}
-
-// fixedLength turns an ECDSA signature in DER into r‖s of size bytes.
-func fixedLength(der []byte, size int) ([]byte, error) {
-	var sig struct{ R, S *big.Int }
-	rest, err := asn1.Unmarshal(der, &sig)
-	if err != nil || len(rest) > 0 || sig.R.Sign() <= 0 || sig.S.Sign() <= 0 || sig.R.BitLen() > size*4 || sig.S.BitLen() > size*4 {
+	fixed, err := signer.FixedSignature(suite, der)
+	if err != nil {
 		return nil, errors.New("the key returned a malformed ecdsa signature")
 	}
-	out := make([]byte, size)
-	sig.R.FillBytes(out[:size/2])
-	sig.S.FillBytes(out[size/2:])
-	return out, nil
+	return fixed, nil
 }
 
 // CheckKeyPair checks that a private key is that of a signing certificate, and
