@@ -90,7 +90,7 @@ type BatchResult struct {
 	// Final tells that another try would come to the same, as long as policy, trust
 	// stores and settings are the same. See [Final].
 	Final bool
-	// Time is when it was done, Duration how long it took.
+	// Time is when the artifact was done, Duration how long it took.
 	Time     time.Time
 	Duration time.Duration
 }

@@ -84,7 +84,7 @@ type CheckResult struct {
 	Check  trust.Check
 	Action trust.Action
 	Status Status
-	// Err says why the check failed, first of all; nil otherwise.
+	// Err says why the check failed, the first reason of several; nil otherwise.
 	Err error
 	// Detail adds a fact worth showing: the plugin that decided, or why the
 	// check was not run.

@@ -22,7 +22,8 @@ const (
 	CapabilitySignatureGenerator Capability = "SIGNATURE_GENERATOR.RAW"
 	// CapabilityEnvelopeGenerator writes whole envelopes for OCI artifacts: generate-envelope.
 	CapabilityEnvelopeGenerator Capability = "SIGNATURE_GENERATOR.ENVELOPE"
-	// CapabilityBlobEnvelopeGenerator writes whole envelopes for files: describe-key and generate-envelope.
+	// CapabilityBlobEnvelopeGenerator writes whole envelopes for files: describe-key and
+	// generate-envelope.
 	CapabilityBlobEnvelopeGenerator Capability = "SIGNATURE_GENERATOR.ENVELOPE_FOR_BLOB"
 	// CapabilityTrustedIdentityVerifier decides on trusted identities: verify-signature.
 	CapabilityTrustedIdentityVerifier Capability = "SIGNATURE_VERIFIER.TRUSTED_IDENTITY"

@@ -21,10 +21,12 @@ type Probe struct {
 	Date time.Time
 	// Plain tells that it was spoken to without TLS.
 	Plain bool
-	// Credential tells that there is a credential for it, Denied why it is not
-	// taken. Neither is looked at unless Status is 401.
+	// Credential tells that there is a credential for it. It is looked for only when
+	// Status is 401.
 	Credential bool
-	Denied     error
+	// Denied says why the credential cannot be read or is not taken; nil when it is
+	// taken, and when there is none.
+	Denied error
 }
 
 // Probe asks a registry's base endpoint, and once more with what there is to log

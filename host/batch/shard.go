@@ -15,9 +15,9 @@ const JobIndexVariable = "JOB_COMPLETION_INDEX"
 // maxShards bounds the parts that a list is split into.
 const maxShards = 1 << 20
 
-// Shard is one of Count parts of a list, the first being 0. The zero value is the
-// whole list.
+// Shard is one part of a list. The zero value is the whole list.
 type Shard struct {
+	// Index is the part's number, from 0 to Count-1; Count is the number of parts.
 	Index, Count int
 }
 

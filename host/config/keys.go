@@ -23,8 +23,9 @@ type Key struct {
 	CertPath string `json:"certPath,omitempty"`
 
 	// ID is the key's identifier for the plugin PluginName.
-	ID           string            `json:"id,omitempty"`
-	PluginName   string            `json:"pluginName,omitempty"`
+	ID         string `json:"id,omitempty"`
+	PluginName string `json:"pluginName,omitempty"`
+	// PluginConfig goes to the plugin with every request.
 	PluginConfig map[string]string `json:"pluginConfig,omitempty"`
 }
 
@@ -35,7 +36,8 @@ func (k Key) Local() bool { return k.PluginName == "" }
 type Keys struct {
 	// Default is the name of the key used when none is named; may be empty.
 	Default string
-	Keys    []Key
+	// Keys are the entries, in the order of the file; no two have one name.
+	Keys []Key
 }
 
 // keysJSON is Keys as it stands in its file.

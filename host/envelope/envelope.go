@@ -106,11 +106,15 @@ type RawValue []byte
 // Envelope is what a signature envelope says. Its contents can be believed only
 // after VerifySignature and after the chain has been anchored.
 type Envelope struct {
-	MediaType   string
+	// MediaType is the envelope's: MediaTypeJWS or MediaTypeCOSE.
+	MediaType string
+	// ContentType is the payload's media type, MediaTypePayload.
 	ContentType string
-	Payload     []byte
-	Algorithm   protocol.SignatureAlgorithm
-	Scheme      Scheme
+	// Payload is the JSON that was signed; see [Envelope.Target].
+	Payload []byte
+	// Algorithm is the one that the envelope names; VerifySignature holds it to the key.
+	Algorithm protocol.SignatureAlgorithm
+	Scheme    Scheme
 	// SigningTime is the authentic signing time under SchemeSigningAuthority and
 	// the signer's unauthenticated claim under SchemeX509. In UTC.
 	SigningTime time.Time

@@ -140,10 +140,12 @@ func errChainLength(n int) error {
 
 // ValidityError names the certificate of a chain that is not valid at a time.
 type ValidityError struct {
-	Index               int
-	Subject             string
-	At                  time.Time
-	NotBefore, NotAfter time.Time
+	// Index is the certificate's place in the chain, the leaf being 0.
+	Index int
+	// Subject is the certificate's subject for display.
+	Subject string
+	// At is the time asked about; NotBefore and NotAfter are the certificate's bounds.
+	At, NotBefore, NotAfter time.Time
 }
 
 // Error names the certificate and its validity in UTC.

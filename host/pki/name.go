@@ -18,11 +18,11 @@ import (
 var errName = errors.New("malformed distinguished name")
 
 // FormatName renders the DER of a distinguished name (RawSubject, RawIssuer) for
-// people, as RFC 2253 text with the attributes in the order of
-// [pkix.Name.String]: CN first, C last, rare types after them. Values of types that are not
-// strings appear as # and the hexadecimal of their DER. Control and invisible
-// formatting characters are escaped, so that no name can garble a terminal. The
-// text is not fit for comparing names.
+// people, as RFC 2253 text with the attributes in the order of [pkix.Name.String]: CN
+// first, C last, rare types after them. Values of types that are not strings appear
+// as # and the hexadecimal of their DER. Control and invisible formatting characters
+// are escaped, so that no name can garble a terminal. The text is not fit for
+// comparing names.
 func FormatName(rawDN []byte) (string, error) {
 	sequence, err := parseName(rawDN)
 	if err != nil {

@@ -255,7 +255,7 @@ func octal(mode fs.FileMode) string {
 
 // Change is one difference between a pin and a plugin's directory.
 type Change struct {
-	// Path is relative to the plugin's directory.
+	// Path is relative to the plugin's directory, with forward slashes.
 	Path string
 	Kind ChangeKind
 }

@@ -12,12 +12,14 @@ import (
 	"github.com/signet-project/signet/host/pki"
 )
 
-// Defaults and limits.
+// The values that zero fields of Checker stand for.
 const (
 	DefaultOCSPTimeout = 2 * time.Second
 	DefaultCRLTimeout  = 5 * time.Second
 	DefaultMaxAge      = time.Hour
+)
 
+const (
 	// clockSkew is how far a server's clock may be ahead of ours.
 	clockSkew = time.Minute
 	// maxServers bounds the servers that are asked for one certificate by one
@@ -26,8 +28,8 @@ const (
 	// maxConcurrent bounds the certificates of a chain that are checked at once.
 	maxConcurrent = 4
 
-	maxResponseSize = 20480
-	maxListSize     = 32 << 20
+	maxResponseSize = 20480    // bytes of an OCSP response
+	maxListSize     = 32 << 20 // bytes of a CRL
 
 	// What the caches in memory may hold.
 	maxAnswers     = 4096     // OCSP answers

@@ -26,8 +26,9 @@ type Token struct {
 	Accuracy time.Duration
 	// Policy is the policy under which the authority made the token.
 	Policy asn1.ObjectIdentifier
-	// Hash and HashedMessage are the message imprint. Hash is 0 when it is none of
-	// SHA-256, SHA-384 and SHA-512; Verify refuses such a token.
+	// Hash and HashedMessage are the message imprint: the algorithm and the digest.
+	// Hash is 0 when it is none of SHA-256, SHA-384 and SHA-512; Verify refuses such a
+	// token.
 	Hash          crypto.Hash
 	HashedMessage []byte
 	// SerialNumber is the authority's number for the token.

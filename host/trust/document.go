@@ -177,7 +177,7 @@ func (o *object) texts(name string) []string {
 	return out
 }
 
-// textMap takes an object that maps names to strings, a map of strings; nil when absent or null.
+// textMap takes an object whose members are strings; nil when absent or null.
 func (o *object) textMap(name string) map[string]string {
 	child := o.child(name)
 	if child == nil {

@@ -33,10 +33,12 @@ type Statement struct {
 	RegistryScopes []string
 	// GlobalPolicy marks the blob statement used when none is named.
 	GlobalPolicy bool
-	Level        Level
+	// Level is the verification level with its overrides.
+	Level Level
 	// VerifyTimestamp is TimestampAlways or TimestampAfterCertExpiry.
 	VerifyTimestamp string
-	TrustStores     []StoreRef
+	// TrustStores are the stores that may anchor a chain, in order; none at level skip.
+	TrustStores []StoreRef
 	// TrustedIdentities as written, for plugins; Identities is their parsed form.
 	TrustedIdentities []string
 	Identities        Identities

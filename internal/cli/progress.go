@@ -21,7 +21,8 @@ type progress struct {
 }
 
 // startProgress shows progress on standard error if that is a terminal with room for
-// it and nothing else goes on there. Until stop, what the app writes to the terminal goes above it.
+// it and no debug log goes there. Until stop, what the app writes to the terminal stands
+// above the bar.
 func (a *app) startProgress(verb string, total int) *progress {
 	errors, ok := a.Stderr.(*lineWriter)
 	if !ok {
