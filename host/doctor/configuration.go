@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/signet-project/signet/host/config"
 	"github.com/signet-project/signet/host/pki"
@@ -68,13 +70,17 @@ func (e *examination) clientCertificate(path, host string, registry config.Regis
 	if registry.CertFile == "" && registry.KeyFile == "" {
 		return
 	}
+	var cert *x509.Certificate
 	pair, err := tls.LoadX509KeyPair(registry.CertFile, registry.KeyFile)
+	if err == nil {
+		cert, err = x509.ParseCertificate(pair.Certificate[0]) // its Leaf may be nil
+	}
 	if err != nil {
 		e.add(Configuration, Broken, path, fmt.Sprintf("the client certificate for registry %s cannot be used: %v", host, err), "name the certificate with its chain as certFile and its private key as keyFile, both PEM")
 		return
 	}
 	now := e.Now()
-	switch cert := pair.Leaf; {
+	switch {
 	case now.After(cert.NotAfter) || now.Before(cert.NotBefore):
 		e.add(Configuration, Broken, registry.CertFile, fmt.Sprintf("the client certificate for registry %s is valid from %s to %s only", host, day(cert.NotBefore), day(cert.NotAfter)), "get a new one from whoever runs the registry")
 	case endsSoon(cert, now):
@@ -170,17 +176,17 @@ func (e *examination) secret(area Area, path, what string) {
 	}
 }
 
-// quoted makes a path fit for a shell.
-func quoted(path string) string {
+// quoted makes a name fit for a shell, which must find nothing in it to run.
+func quoted(name string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || slices.Contains([]rune("/._-+,:@"), r)
 	}
-	for _, r := range path {
+	for _, r := range name {
 		if !plain(r) {
-			return fmt.Sprintf("%q", path)
+			return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 		}
 	}
-	return path
+	return name
 }
 
 // reason is what is wrong with a file, without its name.

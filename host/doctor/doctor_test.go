@@ -275,6 +275,46 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
+func TestQuoted(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"/etc/a-b_c.d":     "/etc/a-b_c.d",
+		"a b":              "'a b'",
+		"$(touch x)`y`\"z": "'$(touch x)`y`\"z'",
+		"it's; rm x":       `'it'\''s; rm x'`,
+	} {
+		if got := quoted(name); got != want {
+			t.Errorf("%s becomes %s, not %s", name, got, want)
+		}
+	}
+	t.Run("GEN-11 a remedy has no command that a name brings", func(t *testing.T) {
+		h := newHome(t)
+		h.write("signingkeys.json", `{"default":"a","keys":[{"name":"a","id":"1","pluginName":"kms"},{"name":"$(touch x)","id":"1","pluginName":"kms"}]}`)
+		told := 0
+		for _, finding := range h.examine(&Doctor{}) {
+			if strings.Contains(finding.Remedy, "touch") {
+				told++
+				if !strings.Contains(finding.Remedy, "key delete '$(touch x)'") {
+					t.Errorf("remedy %s", finding.Remedy)
+				}
+			}
+		}
+		if told != 1 {
+			t.Errorf("%d remedies are about it", told)
+		}
+	})
+}
+
+// TestLeaf is not parallel: it sets a variable of the environment.
+func TestLeaf(t *testing.T) {
+	t.Run("REG-15 client certificate that tls does not parse", func(t *testing.T) {
+		t.Setenv("GODEBUG", "x509keypairleaf=0")
+		h := newHome(t)
+		h.client(h.root.Leaf(h, "client", protocol.KeySpecEC256, testpki.Validity(time.Now().Add(-48*time.Hour), time.Now().Add(-time.Hour))))
+		h.finds(&Doctor{}, Configuration, Broken, "client.crt", "is valid from")
+	})
+}
+
 // registry is a server that answers the base endpoint.
 type registry struct {
 	status int

@@ -38,17 +38,17 @@ func (e *examination) keys() {
 
 func (e *examination) pluginKey(key config.Key) {
 	if !slices.Contains(e.installed, key.PluginName) {
-		e.add(Keys, Broken, key.Name, fmt.Sprintf("its plugin %s is not installed", key.PluginName), fmt.Sprintf("run: %s plugin install, or if the key is not used any more: %s key delete %s", e.Program, e.Program, key.Name))
+		e.add(Keys, Broken, key.Name, fmt.Sprintf("its plugin %s is not installed", key.PluginName), fmt.Sprintf("run: %s plugin install, or if the key is not used any more: %s key delete %s", e.Program, e.Program, quoted(key.Name)))
 		return
 	}
-	e.add(Keys, OK, key.Name, fmt.Sprintf("key %s of plugin %s; whether the plugin finds it tells: %s key describe %s", key.ID, key.PluginName, e.Program, key.Name), "")
+	e.add(Keys, OK, key.Name, fmt.Sprintf("key %s of plugin %s; whether the plugin finds it tells: %s key describe %s", key.ID, key.PluginName, e.Program, quoted(key.Name)), "")
 }
 
 // localKey examines a pair of files.
 func (e *examination) localKey(key config.Key) {
 	chain, err := loadPair(key)
 	if err != nil {
-		e.add(Keys, Broken, key.Name, err.Error(), fmt.Sprintf("put the file back, or delete the entry and add the key anew: %s key delete %s", e.Program, key.Name))
+		e.add(Keys, Broken, key.Name, err.Error(), fmt.Sprintf("put the file back, or delete the entry and add the key anew: %s key delete %s", e.Program, quoted(key.Name)))
 		return
 	}
 	e.secret(Keys, key.KeyPath, "the private key "+key.Name)
