@@ -34,7 +34,7 @@ type reply struct {
 func (r *reply) String() string {
 	switch {
 	case r.answer != nil:
-		return "the answer " + string(r.answer)
+		return "the answer " + head(r.answer)
 	case r.failure != nil:
 		return "the error " + r.failure.Error()
 	}
@@ -173,11 +173,17 @@ func objectFault(stdout []byte) string {
 	case len(text) == 0:
 		return "nothing on stdout"
 	case !text.IsValid():
-		return "something on stdout that is not one JSON value: " + string(text)
+		return "something on stdout that is not one JSON value: " + head(text)
 	case text.Kind() != '{':
-		return "something on stdout that is no JSON object: " + string(text)
+		return "something on stdout that is no JSON object: " + head(text)
 	}
 	return ""
+}
+
+// head is as much of a text as a report can show; plugins may write megabytes each time.
+func head(text []byte) string {
+	const limit = 1000 // bytes, more than an excerpt has
+	return string(text[:min(len(text), limit)])
 }
 
 // tail is the end of a text.
@@ -223,7 +229,7 @@ func (k *kit) judgeForm(command protocol.Command, r *reply) {
 	}
 	status := x.State.ExitCode()
 	if r.answer != nil && isError(r.answer) {
-		r.answer, r.fault = nil, "exit status 0 with an error on stdout: "+string(r.answer)
+		r.answer, r.fault = nil, "exit status 0 with an error on stdout: "+head(r.answer)
 		k.expect("call.status", false, "exit status 1 with an error", r.fault)
 		return
 	}
@@ -239,7 +245,7 @@ func (k *kit) judgeForm(command protocol.Command, r *reply) {
 		return
 	}
 	text := bytes.TrimSpace(x.Stderr)
-	k.expect("error.alone", bytes.Equal(text, x.ErrorText()), "the error and nothing else on stderr", fmt.Sprintf("%s: stderr has %s", command, text))
+	k.expect("error.alone", bytes.Equal(text, x.ErrorText()), "the error and nothing else on stderr", fmt.Sprintf("%s: stderr has %s", command, head(text)))
 	k.expect("error.code", r.failure.Code.Known(), "an error code of the contract", fmt.Sprintf("%s: errorCode %q", command, r.failure.Code))
 	k.expect("error.message", r.failure.Message != "", "an errorMessage that tells the user what to do", fmt.Sprintf("%s: no errorMessage", command))
 }

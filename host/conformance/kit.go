@@ -224,11 +224,10 @@ func (k *kit) commands() []protocol.Command {
 // excerpt makes a text of the plugin's fit for a report: one line, bounded.
 func excerpt(text string) string {
 	const limit = 400 // bytes
-	text = oneLine(text)
 	if len(text) > limit {
-		text = strings.ToValidUTF8(text[:limit], "") + "…"
+		return oneLine(strings.ToValidUTF8(text[:limit], "")) + "…"
 	}
-	return text
+	return oneLine(text)
 }
 
 // oneLine replaces what steers a terminal.

@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -84,7 +85,7 @@ func (k *kit) metadataMembers(r *reply) map[string]bool {
 		case empty && !optional:
 			faults = append(faults, name+" is absent or empty")
 		case !empty && json.Unmarshal(text, value) != nil:
-			faults = append(faults, fmt.Sprintf("%s is %s", name, text))
+			faults = append(faults, fmt.Sprintf("%s is %s", name, head(text)))
 		case !empty:
 			sound[name] = true
 		}
@@ -245,5 +246,9 @@ func (p *proxy) called() (bool, error) {
 		return false, err
 	}
 	defer ours.Close()
-	return (<-p.callers).String() != ours.LocalAddr().String(), nil
+	caller, accepted := <-p.callers
+	if !accepted {
+		return false, errors.New("no connection can be accepted here")
+	}
+	return caller.String() != ours.LocalAddr().String(), nil
 }
