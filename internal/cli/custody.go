@@ -112,7 +112,7 @@ type custodySignature struct {
 	Chain         []custodyCertificate
 	Stamp         *custodyStamp
 	StampChain    []custodyCertificate
-	Proven        bool // the timestamp was verified
+	Proven        bool // the timestamp was verified and accepted
 	Timeline      *timeline
 }
 
@@ -222,7 +222,7 @@ func (p *custodyPage) signature(view *signatureView) *custodySignature {
 	if p.Verdict != nil {
 		for i := range p.Verdict.Signatures {
 			if outcome := &p.Verdict.Signatures[i]; outcome.Digest == view.Digest {
-				s.Outcome, s.Proven = outcome, outcome.Timestamp != nil
+				s.Outcome, s.Proven = outcome, outcome.provesTime()
 				if outcome.Anchor != nil {
 					anchor = outcome.Anchor.Fingerprint
 				}

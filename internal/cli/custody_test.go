@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/pki"
 	"github.com/signet-project/signet/internal/testpki"
 	"github.com/signet-project/signet/internal/testplugin"
@@ -138,6 +139,25 @@ func TestCustody(t *testing.T) {
 		)
 		if strings.Contains(text, "Nobody has verified that here") {
 			t.Error("the timestamp was verified")
+		}
+	})
+	t.Run("TSA-16 a timestamp that was examined and not accepted proves nothing", func(t *testing.T) {
+		t.Parallel()
+		p, reference := newCustody(t)
+		p.forgeBy("acme")
+		a := newApp(Env{Args: []string{"signet"}, Stdout: io.Discard, Stderr: io.Discard})
+		found, err := a.examine(t.Context(), "inspect", nil, reference, true, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for view := range a.views(t.Context(), found, new([]unreadSignature)) {
+			for _, status := range []host.Status{host.StatusPassed, host.StatusFailed, host.StatusSkipped} {
+				outcome := signatureOutcomeView{Digest: view.Digest, Timestamp: &stampView{}, Checks: []checkView{{Check: "authenticTimestamp", Status: string(status)}}}
+				page := &custodyPage{Verdict: &outcomeView{Signatures: []signatureOutcomeView{outcome}}}
+				if got := page.signature(view).Proven; got != (status == host.StatusPassed) {
+					t.Errorf("%s: proven is %t", status, got)
+				}
+			}
 		}
 	})
 	t.Run("CLI-22 another policy, and none", func(t *testing.T) {

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -126,19 +125,6 @@ func isPolicyFault(err error) bool {
 	_, noScope := errors.AsType[*trust.ScopeError](err)
 	_, notEnforced := errors.AsType[*host.NotEnforcedError](err)
 	return !noStatement && !noScope && !notEnforced
-}
-
-// shownTime is a time in UTC and of the years that JSON can have. Certificates can
-// have others: 9999-12-31 23:59:59 an hour west of it, or offsets of 24 hours.
-func shownTime(t time.Time) time.Time {
-	first, last := time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
-	switch t = t.UTC(); {
-	case t.Before(first):
-		return first
-	case t.After(last):
-		return last
-	}
-	return t
 }
 
 // storeHint returns the error of a trust store, with what to do about a missing or

@@ -12,6 +12,7 @@ import (
 	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/pki"
 	"github.com/signet-project/signet/host/revocation"
+	"github.com/signet-project/signet/host/trust"
 )
 
 // outcomeView is the JSON of a verification (spec/schemas/verify-output.json).
@@ -165,6 +166,27 @@ func viewRevocation(report revocation.Report) []revocationView {
 		views = append(views, view)
 	}
 	return views
+}
+
+// provesTime tells whether there is a countersignature that passed its check: one of
+// an authority whose certificate was revoked is shown, and does not.
+func (v *signatureOutcomeView) provesTime() bool {
+	return v.Timestamp != nil && slices.ContainsFunc(v.Checks, func(c checkView) bool {
+		return c.Check == string(trust.CheckAuthenticTimestamp) && c.Status == string(host.StatusPassed)
+	})
+}
+
+// shownTime is a time in UTC and of the years that JSON can have. Certificates can
+// have others: 9999-12-31 23:59:59 an hour west of it, or offsets of 24 hours.
+func shownTime(t time.Time) time.Time {
+	first, last := time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	switch t = t.UTC(); {
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	}
+	return t
 }
 
 // optionalTime is nil for a time that is not known.
