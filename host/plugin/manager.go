@@ -81,6 +81,7 @@ type Manager struct {
 
 	warned sync.Map // text of a warning → struct{}
 	trees  sync.Map // plugin name → *treeRecord
+	found  sync.Map // plugin name → *opened, the last
 
 	mu       sync.Mutex
 	lastLock readLock

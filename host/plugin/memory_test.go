@@ -167,8 +167,8 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-// BenchmarkUntouched is what a session's calls cost the look at the plugin, beside
-// that of a call by stdio.
+// BenchmarkUntouched is what the look at a plugin that nobody touched costs a call, by
+// a session and by stdio, beside that of the first call of a run.
 func BenchmarkUntouched(b *testing.B) {
 	m := NewManager(tempDir(b), Options{Now: later})
 	testplugin.Install(b, m.dir, "x", testplugin.Script{})
@@ -187,15 +187,20 @@ func BenchmarkUntouched(b *testing.B) {
 			}
 		}
 	})
-	b.Run("by=stdio", func(b *testing.B) {
-		for b.Loop() {
-			again, err := m.open(b.Context(), "x")
-			if err != nil {
-				b.Fatal(err)
+	for name, open := range map[string]func() (*opened, error){
+		"stdio": func() (*opened, error) { return m.open(b.Context(), "x") },
+		"first": func() (*opened, error) { return m.tryOpen("x") },
+	} {
+		b.Run("by="+name, func(b *testing.B) {
+			for b.Loop() {
+				again, err := open()
+				if err != nil {
+					b.Fatal(err)
+				}
+				again.close()
 			}
-			again.close()
-		}
-	})
+		})
+	}
 }
 
 // BenchmarkOpen is what the look at a plugin of the size of ours costs a run before

@@ -45,10 +45,18 @@ func (o *opened) close() { o.file.Close() }
 // another program while it looks is not mistaken for an attack: it looks again
 // as long as the lock file or the directory changed meanwhile.
 func (m *Manager) open(ctx context.Context, name string) (*opened, error) {
+	if last, ok := m.found.Load(name); ok {
+		if o := last.(*opened).again(); o != nil {
+			return o, nil
+		}
+	}
 	const attempts = 5
 	for attempt := 1; ; attempt++ {
 		before := m.look(name)
 		o, err := m.tryOpen(name)
+		if err == nil {
+			m.found.Store(name, o)
+		}
 		if err == nil || attempt == attempts || ctx.Err() != nil {
 			return o, err
 		}
@@ -162,6 +170,26 @@ func (o *opened) untouched() bool {
 		}
 	}
 	return o.watched != nil
+}
+
+// again opens the executable anew if nothing was touched, and returns nil otherwise.
+// o itself may have been closed.
+func (o *opened) again() *opened {
+	if !o.untouched() {
+		return nil
+	}
+	f, err := os.Open(o.path)
+	if err != nil {
+		return nil
+	}
+	info, err := f.Stat()
+	if err != nil || !filestate.Same(info, o.info) {
+		f.Close()
+		return nil
+	}
+	same := *o
+	same.file, same.stat = f, info
+	return &same
 }
 
 // openExecutable opens the file that find saw.
