@@ -24,3 +24,20 @@ func TestResultLine(t *testing.T) {
 		}
 	})
 }
+
+func TestFailure(t *testing.T) {
+	t.Parallel()
+	t.Run("VER-08 the summary keeps some of many signatures that fail", func(t *testing.T) {
+		view := &bulkView{}
+		view.line.Reference, view.line.Error = "app", "no good"
+		view.line.Signatures = make([]lineSignatureView, maxFailureSignatures+3)
+		for i := range view.line.Signatures {
+			view.line.Signatures[i] = lineSignatureView{Digest: "d", Error: "bad"}
+		}
+		view.line.Signatures[0].Error = "" // it passed
+		lines := view.failure().lines
+		if len(lines) != maxFailureSignatures+2 || lines[0] != "app: no good" || lines[1] != "  signature d: bad" || lines[len(lines)-1] != "  and 2 more" {
+			t.Errorf("%q", lines)
+		}
+	})
+}

@@ -63,13 +63,25 @@ type bulkText struct {
 // failure is what the summary says of a result that failed.
 func (v *bulkView) failure() bulkFailure {
 	lines := []string{oneLine(v.line.Reference + ": " + v.line.Error)}
+	more := 0
 	for _, signature := range v.line.Signatures {
-		if signature.Error != "" {
+		switch {
+		case signature.Error == "":
+		case len(lines) <= maxFailureSignatures:
 			lines = append(lines, oneLine("  signature "+signature.Digest+": "+signature.Error))
+		default:
+			more++
 		}
+	}
+	if more > 0 {
+		lines = append(lines, fmt.Sprintf("  and %d more", more))
 	}
 	return bulkFailure{v.number, lines}
 }
+
+// maxFailureSignatures bounds the signatures that the summary keeps of an artifact:
+// anybody can add some to each of many thousands.
+const maxFailureSignatures = 10
 
 // oneLine makes a text that may have several lines, and come from anywhere, one of
 // the summary's lines.
