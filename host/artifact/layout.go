@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path"
 	"path/filepath"
 	"sync"
 	"time"
@@ -431,14 +432,21 @@ func (l *Layout) read(target ocispec.Descriptor, limit int64) ([]byte, error) {
 }
 
 // openFile opens a regular file of the layout. Links that lead out of it are not
-// followed.
+// followed, but for those that stand for a single blob: build tools make such, and
+// what a blob holds is told by its digest, wherever it is.
 func (l *Layout) openFile(name string) (*os.File, error) {
 	root, err := os.OpenRoot(l.path)
 	if err != nil {
 		return nil, pathless(err)
 	}
 	defer root.Close()
-	info, err := root.Stat(name)
+	stat, open := root.Stat, root.Open
+	if info, err := root.Lstat(name); err == nil && info.Mode().Type() == fs.ModeSymlink && path.Dir(path.Dir(name)) == ocispec.ImageBlobsDir {
+		in := func(name string) string { return filepath.Join(l.path, filepath.FromSlash(name)) }
+		stat = func(name string) (fs.FileInfo, error) { return os.Stat(in(name)) }
+		open = func(name string) (*os.File, error) { return os.Open(in(name)) }
+	}
+	info, err := stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNotFound
 	}
@@ -449,7 +457,7 @@ func (l *Layout) openFile(name string) (*os.File, error) {
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("not a regular file")
 	}
-	file, err := root.Open(name)
+	file, err := open(name)
 	if err != nil {
 		return nil, pathless(err)
 	}

@@ -1,6 +1,7 @@
 package artifact
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -282,6 +283,31 @@ func TestLayoutLinks(t *testing.T) {
 			}
 		})
 	}
+	t.Run("MAN-21 a link that stands for one blob is, and only for reading", func(t *testing.T) {
+		l := newTestLayout(t)
+		subject := l.image()
+		layout := l.open()
+		manifest := mustPush(t, layout, request(t, subject, "envelope"))
+		blob := filepath.Join(l.path, "blobs", "sha256", manifest.Digest.Encoded())
+		outside := filepath.Join(t.TempDir(), "manifest")
+		if err := errors.Join(os.Rename(blob, outside), os.Symlink(outside, blob)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := layout.FetchSignature(t.Context(), manifest, subject); err != nil {
+			t.Error(err)
+		}
+		other := bytes.Repeat([]byte{'x'}, int(manifest.Size))
+		if err := os.WriteFile(outside, other, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := layout.FetchSignature(t.Context(), manifest, subject); !errors.Is(err, ErrContentMismatch) {
+			t.Error("another content:", err)
+		}
+		mustPush(t, layout, request(t, subject, "envelope"))
+		if after, err := os.ReadFile(outside); err != nil || !bytes.Equal(after, other) {
+			t.Errorf("the file outside has %q now, %v", after, err)
+		}
+	})
 	t.Run("MAN-21 a link within the layout is", func(t *testing.T) {
 		l := newTestLayout(t)
 		subject := l.image()
