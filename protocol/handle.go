@@ -61,8 +61,15 @@ func readRequest(r io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// dispatch decodes and checks the request of a command and calls the plugin.
+// dispatch decodes and checks the request of a command and calls the plugin. It
+// judges the request in the order of the protocol text: that it is one JSON object,
+// its version, the command, its members.
 func dispatch(ctx context.Context, p Plugin, command Command, data []byte) (answer any, err error) {
+	if command != CommandGetMetadata { // by which a host learns the versions
+		if err := checkVersion(data); err != nil {
+			return nil, err
+		}
+	}
 	defer func() {
 		if cause := recover(); cause != nil {
 			answer, err = nil, Errorf(CodeGeneric, "plugin crashed during %s: %v%s", command, cause, panicSite())
@@ -113,7 +120,7 @@ type message[T any] interface {
 func handle[Q message[q], q, A any](ctx context.Context, data []byte, call func(context.Context, Q) (*A, error), complete func(Q, *A)) (*A, error) {
 	request := Q(new(q))
 	if err := decode(data, request); err != nil {
-		return nil, Errorf(CodeValidation, "malformed request: %w", err)
+		return nil, malformed(err)
 	}
 	if err := request.check(); err != nil {
 		return nil, err
@@ -130,20 +137,14 @@ func handle[Q message[q], q, A any](ctx context.Context, data []byte, call func(
 	return &copied, nil
 }
 
-func (r *GetMetadataRequest) check() error {
-	if r.ContractVersion == "" { // the specification's own schema leaves it out here
-		return nil
-	}
-	return checkContract(r.ContractVersion)
-}
+func malformed(err error) error { return Errorf(CodeValidation, "malformed request: %w", err) }
 
-func (r *DescribeKeyRequest) check() error {
-	return firstOf(checkContract(r.ContractVersion), required("keyId", r.KeyID))
-}
+func (*GetMetadataRequest) check() error { return nil }
+
+func (r *DescribeKeyRequest) check() error { return required("keyId", r.KeyID) }
 
 func (r *GenerateSignatureRequest) check() error {
 	err := firstOf(
-		checkContract(r.ContractVersion),
 		required("keyId", r.KeyID),
 		required("keySpec", string(r.KeySpec)),
 		required("hashAlgorithm", string(r.Hash)),
@@ -166,7 +167,6 @@ func (r *GenerateSignatureRequest) check() error {
 
 func (r *GenerateEnvelopeRequest) check() error {
 	return firstOf(
-		checkContract(r.ContractVersion),
 		required("keyId", r.KeyID),
 		required("payloadType", r.PayloadType),
 		required("signatureEnvelopeType", r.SignatureEnvelopeType),
@@ -176,7 +176,6 @@ func (r *GenerateEnvelopeRequest) check() error {
 
 func (r *VerifySignatureRequest) check() error {
 	err := firstOf(
-		checkContract(r.ContractVersion),
 		required("signature.criticalAttributes.contentType", r.Signature.CriticalAttributes.ContentType),
 		required("signature.criticalAttributes.signingScheme", r.Signature.CriticalAttributes.SigningScheme),
 	)
@@ -186,12 +185,21 @@ func (r *VerifySignatureRequest) check() error {
 	return err
 }
 
+// checkVersion makes sure that a request is one JSON object, and looks at its contract
+// version alone: in one of another major version all else may mean something else.
+func checkVersion(data []byte) error {
+	var request struct {
+		ContractVersion string `json:"contractVersion"`
+	}
+	if err := decode(data, &request); err != nil {
+		return malformed(err)
+	}
+	return firstOf(required("contractVersion", request.ContractVersion), checkContract(request.ContractVersion))
+}
+
 // checkContract accepts every minor version of our major one: a host speaks at
 // most the version that the plugin listed, and members not known are ignored.
 func checkContract(version string) error {
-	if version == "" {
-		return required("contractVersion", "")
-	}
 	major, _, ok := parseContract(version)
 	if !ok {
 		return Errorf(CodeValidation, `contractVersion %q is not of the form "major.minor"`, version)

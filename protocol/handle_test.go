@@ -85,6 +85,8 @@ func TestHandleAnswers(t *testing.T) {
 		{"PLG-48 verify-signature", "verify-signature", goodVerify, `{"verificationResults":{},"processedAttributes":[]}`},
 		{"PLG-33 unknown members", "describe-key", `{"contractVersion":"1.0","keyId":"k","new":{"a":[{}]}}`, `{"keyId":"k","keySpec":"EC-256"}`},
 		{"PLG-17 later minor version", "describe-key", `{"contractVersion":"1.7","keyId":"k"}`, `{"keyId":"k","keySpec":"EC-256"}`},
+		{"PLG-33 null is no member", "describe-key", `{"contractVersion":"1.0","keyId":"k","pluginConfig":null}`, `{"keyId":"k","keySpec":"EC-256"}`},
+		{"PLG-17 metadata of another major version", "get-plugin-metadata", `{"contractVersion":"2.0"}`, `{"name":"acme","description":"d","version":"1.2.3","url":"u","supportedContractVersions":["1.0"],"capabilities":["SIGNATURE_GENERATOR.RAW"]}`},
 		{"PLG-08 metadata with version", "get-plugin-metadata", `{"contractVersion":"1.0","pluginConfig":{}}`, `{"name":"acme","description":"d","version":"1.2.3","url":"u","supportedContractVersions":["1.0"],"capabilities":["SIGNATURE_GENERATOR.RAW"]}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -105,7 +107,8 @@ func TestHandleRefuses(t *testing.T) {
 		code                   ErrorCode
 		want                   string
 	}{
-		{"PLG-06 unknown command", "sign", "{}", CodeValidation, `unknown command "sign"`},
+		{"PLG-06 unknown command", "sign", goodDescribe, CodeValidation, `unknown command "sign"`},
+		{"PLG-12 unknown command of another major", "sign", `{"contractVersion":"2.0"}`, CodeUnsupportedContract, "2.0 is not supported"},
 		{"PLG-12 not JSON", "describe-key", "hello", CodeValidation, "malformed request"},
 		{"PLG-12 empty", "describe-key", "", CodeValidation, "no JSON at all"},
 		{"PLG-12 two documents", "describe-key", goodDescribe + goodDescribe, CodeValidation, "more text after"},
@@ -113,7 +116,9 @@ func TestHandleRefuses(t *testing.T) {
 		{"PLG-08 no contract version", "describe-key", edit(goodDescribe, "contractVersion", dropped), CodeValidation, "contractVersion is missing"},
 		{"PLG-12 contract version malformed", "describe-key", edit(goodDescribe, "contractVersion", "one"), CodeValidation, "major.minor"},
 		{"PLG-12 contract version of another major", "describe-key", edit(goodDescribe, "contractVersion", "2.0"), CodeUnsupportedContract, "2.0 is not supported"},
-		{"PLG-12 metadata for another major", "get-plugin-metadata", `{"contractVersion":"2.0"}`, CodeUnsupportedContract, "2.0 is not supported"},
+		{"PLG-12 another major before all members", "describe-key", `{"contractVersion":"2.0","keyId":[1]}`, CodeUnsupportedContract, "2.0 is not supported"},
+		{"PLG-12 contract version null", "describe-key", edit(goodDescribe, "contractVersion", nil), CodeValidation, "contractVersion is missing"},
+		{"PLG-12 metadata with malformed configuration", "get-plugin-metadata", `{"pluginConfig":{"a":1}}`, CodeValidation, "malformed request"},
 		{"PLG-12 describe-key without key", "describe-key", edit(goodDescribe, "keyId", ""), CodeValidation, "keyId is missing"},
 		{"PLG-12 generate-signature without key", "generate-signature", edit(goodSign, "keyId", dropped), CodeValidation, "keyId is missing"},
 		{"PLG-12 generate-signature without key spec", "generate-signature", edit(goodSign, "keySpec", dropped), CodeValidation, "keySpec is missing"},
@@ -137,8 +142,8 @@ func TestHandleRefuses(t *testing.T) {
 	}
 	for _, command := range []Command{CommandDescribeKey, CommandGenerateSignature, CommandGenerateEnvelope, CommandVerifySignature} {
 		t.Run("PLG-06 not offered: "+string(command), func(t *testing.T) {
-			_, failure := answer(t, bare{&dummy{}}, string(command), "{}")
-			if failure == nil || failure.Code != CodeValidation {
+			_, failure := answer(t, bare{&dummy{}}, string(command), `{"contractVersion":"1.0"}`)
+			if failure == nil || failure.Code != CodeValidation || !strings.Contains(failure.Message, "does not have the command") {
 				t.Error(failure)
 			}
 		})
