@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	stdjson "encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,8 +28,9 @@ type reply struct {
 	answer []byte
 	// failure is the error on stderr, after exit status 1. Its code is as sent.
 	failure *protocol.Error
-	// fault says in which way the reply is neither.
-	fault string
+	// fault says in which way the reply is neither, and breaks names the clause that
+	// has something against it.
+	fault, breaks string
 }
 
 // String says what was seen.
@@ -52,6 +55,24 @@ func (r *reply) refused(codes ...protocol.ErrorCode) bool {
 		}
 	}
 	return false
+}
+
+// meant is the error that the plugin seems to have meant with a reply that is neither
+// an answer nor a failure; nil for none.
+func (r *reply) meant() *protocol.Error {
+	switch {
+	case r.Exchange == nil || r.Stopped != nil || r.failure != nil:
+		return nil
+	case r.answer != nil || len(bytes.TrimSpace(r.Stdout)) > 0:
+		failure, _ := protocol.ParseError(r.Stdout)
+		return failure
+	}
+	text := r.ErrorText()
+	if len(text) == 0 { // it stands behind something on its line
+		text = r.Stderr[max(0, bytes.IndexByte(r.Stderr, '{')):]
+	}
+	failure, _ := protocol.ParseError(bytes.TrimSpace(text))
+	return failure
 }
 
 // members returns the members of the answer.
@@ -93,29 +114,47 @@ func (k *kit) invoke(ctx context.Context, command string, stdin io.Reader) *repl
 
 func (k *kit) invokeIn(ctx context.Context, environ []string, command string, stdin io.Reader) *reply {
 	if k.isSilent(command) {
-		return &reply{fault: "not called again, because it has not answered in time before"}
+		return &reply{fault: "not called again, because it has not answered in time before", breaks: "call.time"}
 	}
+	request := bufio.NewReaderSize(stdin, requestLogged)
+	head, _ := request.Peek(requestLogged) // what is wrong with it is for the plugin to say
 	started := time.Now()
-	x, err := k.transport(environ).Exchange(ctx, []string{command}, stdin)
+	x, err := k.transport(environ).Exchange(ctx, []string{command}, request)
 	r := &reply{Exchange: x}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		r.fault = "not called: " + ctx.Err().Error()
 		return r
 	case err != nil:
-		r.fault = err.Error()
+		r.fault, r.breaks = err.Error(), "file.executable"
 		k.expect("file.executable", false, "an executable that the system starts", err.Error())
 		return r
 	}
 	r.read()
 	k.count(command, r)
-	k.opts.Logger.Debug("invoked", "command", command, "took", time.Since(started).Round(time.Millisecond), "status", x.State.String(), "reply", excerpt(r.String()))
+	k.opts.Logger.Debug("invoked", "command", command, "request", k.masked(string(head)), "took", time.Since(started).Round(time.Millisecond), "status", x.State.String(), "reply", k.masked(r.String()))
 	k.expect("process.left", !x.Left, "nothing left running", command+" left a process that it had started")
 	for _, secret := range k.opts.Secrets {
 		found := secret != "" && (bytes.Contains(x.Stdout, []byte(secret)) || bytes.Contains(x.Stderr, []byte(secret)))
 		k.expect("call.secrets", !found, "no secret in the output", command+" wrote a secret that it was given")
 	}
 	return r
+}
+
+// requestLogged is how much of a request is logged, in bytes.
+const requestLogged = 1 << 10
+
+// masked makes a text fit for the log: without the values of the configuration.
+func (k *kit) masked(text string) string {
+	const shortest = 4 // bytes; shorter ones turn up by chance
+	values := slices.Concat(slices.Collect(maps.Values(k.opts.Config)), k.opts.Secrets)
+	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) }) // one may be part of another
+	for _, value := range values {
+		if len(value) >= shortest {
+			text = strings.ReplaceAll(text, value, "*****")
+		}
+	}
+	return excerpt(text)
 }
 
 func (k *kit) isSilent(command string) bool {
@@ -144,24 +183,28 @@ func (r *reply) read() {
 	x := r.Exchange
 	switch status := x.State.ExitCode(); {
 	case x.Stopped != nil:
-		r.fault = x.Stopped.Error()
+		r.fault, r.breaks = x.Stopped.Error(), "call.size"
+		if r.late() {
+			r.breaks = "call.time"
+		}
 	case status == 0:
 		if fault := objectFault(x.Stdout); fault != "" {
-			r.fault = "exit status 0 with " + fault
+			r.fault, r.breaks = "exit status 0 with "+fault, "call.stdout"
 			return
 		}
 		r.answer = bytes.TrimSpace(x.Stdout)
 	case status == 1:
 		text := x.ErrorText()
 		if len(text) == 0 {
-			r.fault = "exit status 1 without an error as JSON on stderr, which has: " + tail(x.Stderr)
+			r.fault, r.breaks = "exit status 1 without an error as JSON at the start of a line of stderr, which has: "+tail(x.Stderr), "error.json"
 			return
 		}
 		r.failure = &protocol.Error{}
 		if err := json.Unmarshal(text, r.failure); err != nil {
-			r.failure, r.fault = nil, "exit status 1 with a malformed error: "+err.Error()
+			r.failure, r.fault, r.breaks = nil, "exit status 1 with a malformed error: "+err.Error(), "error.json"
 		}
 	default:
+		r.breaks = "call.status"
 		r.fault = fmt.Sprintf("%s, stderr: %s", x.State, tail(x.Stderr))
 	}
 }
@@ -229,7 +272,7 @@ func (k *kit) judgeForm(command protocol.Command, r *reply) {
 	}
 	status := x.State.ExitCode()
 	if r.answer != nil && isError(r.answer) {
-		r.answer, r.fault = nil, "exit status 0 with an error on stdout: "+head(r.answer)
+		r.answer, r.fault, r.breaks = nil, "exit status 0 with an error on stdout: "+head(r.answer), "call.status"
 		k.expect("call.status", false, "exit status 1 with an error", r.fault)
 		return
 	}
@@ -267,10 +310,21 @@ func decode[T any](k *kit, command protocol.Command, r *reply) *T {
 }
 
 // refuses sends a request that has to be refused with a code and judges the reply
-// by one clause alone.
+// by one clause alone; unless it is the right error in the wrong form.
 func (k *kit) refuses(ctx context.Context, id string, command protocol.Command, what string, stdin io.Reader, codes ...protocol.ErrorCode) {
 	r := k.invoke(ctx, string(command), stdin)
+	if meant := r.meant(); meant != nil && slices.Contains(codes, meant.Code) {
+		k.misshapen(id, command, r)
+		return
+	}
 	k.expect(id, r.refused(codes...), fmt.Sprintf("%s: the error %s", sent(command, what), join(codes)), r.String())
+}
+
+// misshapen judges a reply with the right error in the wrong form: that is no fault of
+// the clause it was about.
+func (k *kit) misshapen(id string, command protocol.Command, r *reply) {
+	k.judgeForm(command, r)
+	k.spoil("", r, id)
 }
 
 func join(codes []protocol.ErrorCode) string {

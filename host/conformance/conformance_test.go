@@ -53,7 +53,7 @@ func tell(t *testing.T, report *conformance.Report) {
 	t.Helper()
 	for _, r := range report.Results {
 		if r.Verdict != conformance.Passed {
-			t.Logf("%s %s: %s%s\nexpected: %s\nseen: %s", r.Verdict, r.ID, r.Text, ": "+r.Reason, r.Expected, r.Seen)
+			t.Logf("%s %s: %s%s %q", r.Verdict, r.ID, r.Text, ": "+r.Reason, r.Failures)
 		}
 	}
 }
@@ -227,8 +227,8 @@ func wantOnly(t *testing.T, report *conformance.Report, clause string) {
 		if result.ID != clause {
 			continue
 		}
-		if result.Expected == "" || result.Seen == "" {
-			t.Errorf("expected %q, seen %q", result.Expected, result.Seen)
+		if len(result.Failures) != 1 || result.Failures[0].Expected == "" || result.Failures[0].Seen == "" {
+			t.Errorf("failures %q", result.Failures)
 		}
 		if report.Conforms() != (result.Level == conformance.Should) {
 			t.Errorf("conforms: %v", report.Conforms())

@@ -51,42 +51,39 @@ func (k *kit) describe(ctx context.Context) {
 	for _, key := range k.opts.Keys {
 		r := k.ask(ctx, protocol.CommandDescribeKey, k.describeRequest(key))
 		if r.fault != "" {
+			k.spoil(key, r, "describe.")
 			continue
 		}
-		if k.expect("describe.answers", r.answer != nil, fmt.Sprintf("key %q: an answer", key), r.String()) {
+		if k.expectFor(key, "describe.answers", r.answer != nil, "an answer", r.String()) {
 			k.judgeDescription(key, r)
 		}
+		k.leaveFor(key, NotRun, noDescription, "describe.", "public-key.describe")
 	}
-	k.leave(NotRun, k.noKeyOr("describe-key gave no answer"), "describe.")
+	k.leave(NotRun, ReasonNoKey, "describe.", "public-key.describe")
 }
 
-// noKeyOr returns the reason for what is left without a verdict after all keys.
-func (k *kit) noKeyOr(reason string) string {
-	if len(k.opts.Keys) == 0 {
-		return ReasonNoKey
-	}
-	return reason
-}
+// noDescription is the reason of results that take a sound answer to describe-key.
+const noDescription = "describe-key gave no sound answer"
 
 func (k *kit) judgeDescription(key string, r *reply) {
 	answer := decode[protocol.DescribeKeyResponse](k, protocol.CommandDescribeKey, r)
 	if answer == nil {
 		return
 	}
-	k.expect("describe.key-id", answer.KeyID == key, fmt.Sprintf("keyId %q", key), fmt.Sprintf("keyId %q", answer.KeyID))
+	k.expectFor(key, "describe.key-id", answer.KeyID == key, fmt.Sprintf("keyId %q", key), fmt.Sprintf("keyId %q", answer.KeyID))
 	suite, known := protocol.SuiteOf(answer.KeySpec)
-	if !k.expect("describe.key-spec", known, "RSA-2048, RSA-3072, RSA-4096, EC-256, EC-384 or EC-521", fmt.Sprintf("key %q: keySpec %q", key, answer.KeySpec)) {
+	if !k.expectFor(key, "describe.key-spec", known, "RSA-2048, RSA-3072, RSA-4096, EC-256, EC-384 or EC-521", fmt.Sprintf("keySpec %q", answer.KeySpec)) {
 		return
 	}
 	described := description{suite: suite}
 	if k.offersPublicKey() {
 		public, err := x509.ParsePKIXPublicKey(answer.PublicKey)
 		actual, _ := protocol.SuiteForKey(public)
-		seen := fmt.Sprintf("key %q: a public key of %s", key, actual.KeySpec)
+		seen := fmt.Sprintf("a public key of %s", actual.KeySpec)
 		if err != nil {
-			seen = fmt.Sprintf("key %q: publicKey: %v", key, err)
+			seen = fmt.Sprintf("publicKey: %v", err)
 		}
-		if k.expect("public-key.describe", err == nil && actual.KeySpec == suite.KeySpec, "a SubjectPublicKeyInfo in DER, of "+string(suite.KeySpec), seen) {
+		if k.expectFor(key, "public-key.describe", err == nil && actual.KeySpec == suite.KeySpec, "a SubjectPublicKeyInfo in DER, of "+string(suite.KeySpec), seen) {
 			described.public = public
 		}
 	}
@@ -105,8 +102,10 @@ func (k *kit) unknownKey(ctx context.Context, command protocol.Command, request 
 	}
 	r := k.ask(ctx, command, request.with(fields{"keyId": id}))
 	switch {
-	case r.fault != "" || r.failure != nil && !r.failure.Code.Known():
-		// for the clauses about calls and errors
+	case r.fault != "":
+		k.spoil("", r, "key.unknown")
+	case r.failure != nil && !r.failure.Code.Known():
+		k.leave(NotRun, "error.code does not hold", "key.unknown")
 	case r.refused(protocol.CodeAccessDenied):
 		k.leave(NotApplicable, "the key service does not tell whether a key exists: "+r.String(), "key.unknown")
 	default:

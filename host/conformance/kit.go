@@ -75,7 +75,7 @@ func Run(ctx context.Context, opts Options) (*Report, error) {
 		return nil, context.Cause(ctx)
 	}
 	return &Report{
-		Path: k.opts.Path, Metadata: &k.claims, Results: k.results(),
+		Path: k.opts.Path, Metadata: &k.claims, Keys: k.keys(), Results: k.results(), Advice: k.advice(),
 		Invocations: k.invocations, Started: k.opts.Now(), Took: time.Since(started),
 	}, nil
 }
@@ -89,10 +89,12 @@ type kit struct {
 	claims protocol.Metadata
 	// described has the keys that describe-key was answered for.
 	described map[string]description
+	// single tells that a chain of one certificate came back.
+	single bool
 
 	mu          sync.Mutex
-	verdicts    map[string]*Result
-	silent      map[string]bool // commands that did not answer in time
+	judged      map[string]map[string]*judgment // by clause and key id; "" for no key
+	silent      map[string]bool                 // commands that did not answer in time
 	invocations int
 }
 
@@ -114,7 +116,7 @@ func newKit(opts Options) *kit {
 	}
 	k := &kit{
 		opts: opts, canary: "secret-" + rand.Text(), described: map[string]description{},
-		verdicts: map[string]*Result{}, silent: map[string]bool{},
+		judged: map[string]map[string]*judgment{}, silent: map[string]bool{},
 	}
 	k.opts.Environ = append(slices.Clone(opts.Environ), canaryVariable+"="+k.canary)
 	k.opts.Secrets = append(slices.Clone(opts.Secrets), k.canary)
@@ -126,73 +128,33 @@ func (k *kit) transport(environ []string) *stdio.Transport {
 	return &stdio.Transport{Path: k.opts.Path, Env: environ, Timeout: k.opts.Timeout, Grace: k.opts.Grace}
 }
 
-// expect notes whether a clause holds; a clause that failed once has failed.
-func (k *kit) expect(id string, holds bool, expected, seen string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	result := k.verdict(id)
-	switch {
-	case result.Verdict == Failed:
-	case !holds:
-		result.Verdict, result.Reason, result.Expected, result.Seen = Failed, "", expected, excerpt(seen)
-	default:
-		result.Verdict, result.Reason = Passed, ""
+// keys lists the keys given with what is known of them.
+func (k *kit) keys() []Key {
+	var keys []Key
+	for _, id := range k.opts.Keys {
+		keys = append(keys, Key{id, k.described[id].suite.KeySpec})
 	}
-	return holds
+	return keys
 }
 
-// leave notes why clauses that have no verdict so far are left without; ids may
-// be prefixes that end with a dot.
-func (k *kit) leave(verdict Verdict, reason string, ids ...string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, c := range clauses {
-		named := slices.ContainsFunc(ids, func(id string) bool {
-			return c.ID == id || strings.HasSuffix(id, ".") && strings.HasPrefix(c.ID, id)
-		})
-		if result := k.verdict(c.ID); named && result.Verdict == "" {
-			result.Verdict, result.Reason = verdict, excerpt(reason)
+// advice says what to try besides, of a plugin that signs.
+func (k *kit) advice() []string {
+	if len(k.described) == 0 || !k.can(protocol.CapabilitySignatureGenerator) {
+		return nil
+	}
+	var advice, missing []string
+	for _, spec := range []protocol.KeySpec{protocol.KeySpecRSA2048, protocol.KeySpecRSA3072, protocol.KeySpecRSA4096, protocol.KeySpecEC256, protocol.KeySpecEC384, protocol.KeySpecEC521} {
+		if !slices.ContainsFunc(k.keys(), func(key Key) bool { return key.Spec == spec }) {
+			missing = append(missing, string(spec))
 		}
 	}
-}
-
-// passed tells whether a clause holds so far.
-func (k *kit) passed(id string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.verdict(id).Verdict == Passed
-}
-
-// verdict finds or makes the result of a clause; the caller holds the lock.
-func (k *kit) verdict(id string) *Result {
-	if k.verdicts[id] == nil {
-		i := slices.IndexFunc(clauses, func(c Clause) bool { return c.ID == id })
-		if i < 0 {
-			panic("conformance: no clause " + id)
-		}
-		k.verdicts[id] = &Result{Clause: clauses[i]}
+	if len(missing) > 0 {
+		advice = append(advice, fmt.Sprintf("No key of %s was given: if the plugin supports them, judge it with one of each.", strings.Join(missing, ", ")))
 	}
-	return k.verdicts[id]
-}
-
-// results lists the verdicts in the order of clauses.
-func (k *kit) results() []Result {
-	k.leave(NotRun, "nothing came up to judge it by", allGroups()...)
-	results := make([]Result, len(clauses))
-	for i, c := range clauses {
-		results[i] = *k.verdicts[c.ID]
+	if !k.single {
+		advice = append(advice, "No chain of one self-signed certificate came back: judge the plugin with a key that has one, too; ready-made issuer checks refuse such chains.")
 	}
-	return results
-}
-
-// allGroups lists the prefixes of all clauses.
-func allGroups() []string {
-	var groups []string
-	for _, c := range clauses {
-		group, _, _ := strings.Cut(c.ID, ".")
-		groups = append(groups, group+".")
-	}
-	return groups
+	return advice
 }
 
 // can tells whether the plugin claims a capability.

@@ -152,6 +152,7 @@ func (k *kit) sameMetadata(ctx context.Context, answer []byte) {
 		}
 	}
 	same("metadata.empty-request", k.opts.Environ, fields{}, "to the request {}")
+	same("metadata.any-version", k.opts.Environ, fields{"contractVersion": "99.0"}, `to contractVersion "99.0"`)
 	same("metadata.configuration", k.opts.Environ, request.with(fields{"pluginConfig": map[string]string{"com.example.conformance": "x"}}), "with an unknown name in pluginConfig")
 	same("request.unknown-members", k.opts.Environ, request.with(unknownMembers), "to a request with unknown members")
 

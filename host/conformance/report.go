@@ -22,14 +22,33 @@ const (
 // ReasonNoKey is the reason of results that take a key id.
 const ReasonNoKey = "no key id was given"
 
-// Result is the verdict on one clause.
+// Result is the verdict on one clause. One that takes a key has failed when it failed
+// with any, and has passed when it was judged with each key that it is applicable to.
 type Result struct {
 	Clause
 	Verdict Verdict
 	// Reason says why a clause is not applicable or was not run.
 	Reason string
-	// Expected and Seen tell of the first failure.
+	// Keys are the ids of the keys that it was judged with; empty for a clause that
+	// takes none.
+	Keys []string
+	// Failures has the first failure with each key; one for a clause that takes none.
+	Failures []Failure
+}
+
+// Failure is one way in which a clause does not hold.
+type Failure struct {
+	// Key is the id of the key that shows it; empty where there is none.
+	Key            string
 	Expected, Seen string
+}
+
+// Key is a key that the plugin was judged with.
+type Key struct {
+	ID string
+	// Spec is what describe-key answered; empty when it gave no sound answer or was
+	// not asked.
+	Spec protocol.KeySpec
 }
 
 // Report is what the kit found.
@@ -39,8 +58,13 @@ type Report struct {
 	// Metadata is what the plugin says of itself, as far as it could be read;
 	// never nil.
 	Metadata *protocol.Metadata
+	// Keys are those of Options, in that order.
+	Keys []Key
 	// Results has one entry for each of Clauses, in that order.
 	Results []Result
+	// Advice says what else to try, a sentence each: what the kit cannot do by itself
+	// and no clause shows.
+	Advice []string
 	// Invocations counts how often the plugin was started.
 	Invocations int
 	// Started and Took are when the kit ran and for how long.
@@ -59,8 +83,12 @@ func (r *Report) Count(level Level, verdict Verdict) int {
 	return count
 }
 
-// Conforms tells whether the plugin breaks no clause of level Must.
+// Conforms tells whether the plugin breaks no clause of level Must, as far as it was
+// judged.
 func (r *Report) Conforms() bool { return r.Count(Must, Failed) == 0 }
+
+// Complete tells whether every clause of level Must that is applicable was judged.
+func (r *Report) Complete() bool { return r.Count(Must, NotRun) == 0 }
 
 // Failed returns the ids of the clauses that failed, of any level.
 func (r *Report) Failed() []string {

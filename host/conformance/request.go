@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/signet-project/signet/host/envelope"
 	"github.com/signet-project/signet/protocol"
 )
@@ -72,39 +74,55 @@ func (k *kit) keyed(command protocol.Command) bool {
 func (k *kit) versions(ctx context.Context) {
 	for _, command := range k.commands() {
 		good := k.request(command)
-		if r := k.ask(ctx, command, good.with(fields{"contractVersion": "99.0"})); r.fault == "" {
+		if r := k.ask(ctx, command, good.with(fields{"contractVersion": "99.0"})); r.fault != "" {
+			k.spoil("", r, "versions.major")
+		} else {
 			k.expect("versions.major", r.refused(protocol.CodeUnsupportedContract), sent(command, `contractVersion "99.0"`)+": the error UNSUPPORTED_CONTRACT_VERSION", r.String())
+		}
+		k.refuses(ctx, "versions.first", command, `contractVersion "99.0" and other members of wrong types`, wrongInAnyCase.reader(), protocol.CodeUnsupportedContract)
+		for _, version := range []string{"1", "1.0.0"} {
+			k.refuses(ctx, "versions.form", command, fmt.Sprintf("contractVersion %q", version), good.with(fields{"contractVersion": version}).reader(), protocol.CodeValidation)
 		}
 		k.refuses(ctx, "versions.absent", command, "no contractVersion", good.with(fields{"contractVersion": nil}).reader(), protocol.CodeValidation)
 		k.alike(ctx, "versions.minor", command, good, fields{"contractVersion": "1.99"}, `contractVersion "1.99"`)
 	}
+	k.refuses(ctx, "versions.first", unknownCommand, `contractVersion "99.0"`, fields{"contractVersion": "99.0"}.reader(), protocol.CodeUnsupportedContract)
 }
+
+// wrongInAnyCase is a request of another major version whose other members are wrong
+// in version 1.
+var wrongInAnyCase = fields{"contractVersion": "99.0", "keyId": []any{1}, "signature": []any{1}, "pluginConfig": []any{1}}
+
+// unknownCommand is a command of no version.
+const unknownCommand protocol.Command = "conformance-no-such-command"
 
 // alike judges that a change to a request makes no difference: both are answered,
 // or both fail with the same code.
 func (k *kit) alike(ctx context.Context, id string, command protocol.Command, good, change fields, what string) {
 	before := k.ask(ctx, command, good)
 	if before.fault != "" {
-		return // for the clauses about calls to judge
+		k.spoil("", before, id)
+		return
 	}
 	after := k.invoke(ctx, string(command), good.with(change).reader())
+	if meant := after.meant(); meant != nil && before.refused(meant.Code) {
+		k.misshapen(id, command, after)
+		return
+	}
 	k.expect(id, sameKind(before, after), sent(command, what)+": as without it, "+before.String(), after.String())
 }
 
 // requests judges how the plugin takes requests that are unknown, incomplete or
 // malformed.
 func (k *kit) requests(ctx context.Context) {
-	r := k.invoke(ctx, "conformance-no-such-command", strings.NewReader(`{"contractVersion":"1.0"}`))
-	if failed := r.Exchange != nil && r.Stopped == nil && !r.State.Success(); k.expect("command.unknown", failed, "an exit status other than 0", r.String()) {
-		k.expect("command.error", r.refused(protocol.CodeValidation), "the error VALIDATION_ERROR", r.String())
-	}
-	k.leave(NotRun, "an unknown command is no failure", "command.error")
+	k.unknown(ctx)
 	commands := k.commands()
 	for _, command := range commands {
 		k.alike(ctx, "request.unknown-members", command, k.request(command), unknownMembers, "unknown members")
 		k.notObjects(ctx, command)
 		k.wrongMembers(ctx, command)
 	}
+	k.null(ctx, commands[0])
 	huge := io.MultiReader(strings.NewReader(`{"contractVersion":"1.0","keyId":"`), io.LimitReader(letters{}, hugeSize))
 	k.refuses(ctx, "request.huge", commands[0], fmt.Sprintf("a string of %d MiB that does not end", hugeSize>>20), huge, protocol.CodeValidation)
 	k.nested(ctx, commands[0])
@@ -112,6 +130,26 @@ func (k *kit) requests(ctx context.Context) {
 		k.leave(NotApplicable, "the plugin signs nothing", "request.base64")
 	}
 	k.leave(NotRun, ReasonNoKey, "request.members", "request.base64")
+}
+
+// unknown judges what becomes of a command that nobody knows.
+func (k *kit) unknown(ctx context.Context) {
+	r := k.invoke(ctx, string(unknownCommand), k.base().reader())
+	failed := r.Exchange != nil && r.Stopped == nil && !r.State.Success()
+	if !k.expect("command.unknown", failed, "an exit status other than 0", r.String()) {
+		k.leave(NotRun, "command.unknown does not hold", "command.error")
+		return
+	}
+	if meant := r.meant(); meant != nil && meant.Code == protocol.CodeValidation {
+		k.misshapen("command.error", unknownCommand, r)
+		return
+	}
+	k.expect("command.error", r.refused(protocol.CodeValidation), "the error VALIDATION_ERROR", r.String())
+}
+
+// null judges that a member that is null is taken as one that is absent.
+func (k *kit) null(ctx context.Context, command protocol.Command) {
+	k.alike(ctx, "request.null", command, k.request(command).with(fields{"pluginConfig": nil}), fields{"pluginConfig": jsontext.Value("null")}, "pluginConfig null")
 }
 
 // letters is an endless text.
@@ -150,6 +188,7 @@ func (k *kit) wrongMembers(ctx context.Context, command protocol.Command) {
 	}
 	refuses("request.types", "a number as contractVersion", fields{"contractVersion": 1.0})
 	refuses("request.types", "a list as pluginConfig", fields{"pluginConfig": []string{"a"}})
+	refuses("request.types", "a number in pluginConfig", fields{"pluginConfig": map[string]int{"com.example.conformance": 1}})
 	for _, member := range required[command] {
 		// Where there is no key, anything is refused, and shows nothing.
 		if command != protocol.CommandDescribeKey && !k.keyed(command) {
@@ -184,5 +223,9 @@ func (k *kit) nested(ctx context.Context, command protocol.Command) {
 	request := slices.Concat(good[:len(good)-1], []byte(`,"conformance":`),
 		bytes.Repeat([]byte("["), nestingDepth), bytes.Repeat([]byte("]"), nestingDepth), []byte("}"))
 	r := k.invoke(ctx, string(command), bytes.NewReader(request))
+	if r.meant() != nil {
+		k.misshapen("request.nesting", command, r)
+		return
+	}
 	k.expect("request.nesting", r.fault == "", fmt.Sprintf("%s: an answer or an error", sent(command, fmt.Sprintf("an unknown member of %d levels", nestingDepth))), r.String())
 }

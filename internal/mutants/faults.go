@@ -60,6 +60,11 @@ var faults = map[string]map[string]Mutant{
 			c.fail(protocol.CodeValidation)
 		}
 	})}},
+	"metadata.any-version": {"refused": {change: metadata(func(c *call, _ map[string]any) {
+		if c.request["contractVersion"] == "99.0" {
+			c.fail(protocol.CodeUnsupportedContract)
+		}
+	})}},
 	"metadata.configuration": {"used": {change: metadata(func(c *call, m map[string]any) {
 		if c.request["pluginConfig"] != nil {
 			m["description"] = "configured"
@@ -86,6 +91,7 @@ var faults = map[string]map[string]Mutant{
 		"error-at-0":   {change: once(func(c *call) { c.fail(protocol.CodeGeneric); c.stdout, c.stderr, c.status = c.stderr, nil, 0 })},
 		"error-at-127": {change: once(func(c *call) { c.fail(protocol.CodeGeneric); c.status = 127 })},
 		"crash":        {change: once(func(*call) { panic("a mutant's panic") })},
+		"two-always":   {claims: signing, change: failing(func(c *call) { c.status = 2 })},
 	},
 	"call.stdout": {
 		"log":      {change: once(func(c *call) { c.stdout = append([]byte("DEBUG: verifying\n"), c.stdout...) })},
@@ -123,6 +129,7 @@ var faults = map[string]map[string]Mutant{
 		"malformed": {claims: signing, change: unknownKey(func(c *call) { c.stderr = []byte(`{"errorCode":"VALIDATION_ERROR",}`) })},
 		"members":   {claims: signing, change: unknownKey(func(c *call) { c.stderr = []byte(`{"error":"no such key"}`) })},
 		"metadata":  {claims: signing, change: unknownKey(func(c *call) { c.stderr = []byte(`{"errorCode":"VALIDATION_ERROR","errorMetadata":{"a":1}}`) })},
+		"prefix":    {claims: signing, change: failing(func(c *call) { c.stderr = append([]byte("error: "), c.stderr...) })},
 	},
 	"error.alone":   {"log": {claims: signing, change: unknownKey(func(c *call) { c.stderr = append([]byte("DEBUG: looking for the key\n"), c.stderr...) })}},
 	"error.code":    {"unknown": {claims: signing, change: unknownKey(func(c *call) { c.stderr = []byte(`{"errorCode":"OUCH","errorMessage":"no"}`) })}},
@@ -164,14 +171,27 @@ var faults = map[string]map[string]Mutant{
 			}
 		})},
 		"general": {claims: signing, change: on(generating, func(c *call) {
-			if _, there := c.request["hashAlgorithm"]; c.request != nil && !there {
+			if _, there := c.request["hashAlgorithm"]; c.request["contractVersion"] == "1.0" && !there {
 				general(c)
 			}
 		})},
 	},
-	"request.types": {"general": {claims: signing, change: func(c *call) {
-		if isList(c.request["keyId"]) {
-			general(c)
+	"request.types": {
+		"general": {claims: signing, change: func(c *call) {
+			if isList(c.request["keyId"]) && c.request["contractVersion"] == "1.0" {
+				general(c)
+			}
+		}},
+		"number-in-config": {claims: signing, change: func(c *call) {
+			config, _ := c.request["pluginConfig"].(map[string]any)
+			if _, number := config["com.example.conformance"].(float64); number {
+				c.repeatWith(map[string]any{"pluginConfig": nil})
+			}
+		}},
+	},
+	"request.null": {"refused": {change: func(c *call) {
+		if config, there := c.request["pluginConfig"]; there && config == nil {
+			c.fail(protocol.CodeValidation)
 		}
 	}}},
 	"request.base64": {"text": {claims: signing, change: on(generating, func(c *call) {
@@ -187,8 +207,20 @@ var faults = map[string]map[string]Mutant{
 		"accepted":   {change: version("99.0", func(c *call) { c.repeatWith(map[string]any{"contractVersion": "1.0"}) })},
 		"validation": {change: version("99.0", func(c *call) { c.fail(protocol.CodeValidation) })},
 	},
+	"versions.first": {
+		"members": {change: versionOf(true, "99.0", func(c *call) { c.fail(protocol.CodeValidation) })},
+		"command": {change: func(c *call) {
+			if strings.Contains(string(c.command), "conformance") {
+				c.fail(protocol.CodeValidation)
+			}
+		}},
+	},
 	"versions.minor":  {"refused": {change: version("1.99", func(c *call) { c.fail(protocol.CodeUnsupportedContract) })}},
 	"versions.absent": {"accepted": {change: version(nil, func(c *call) { c.repeatWith(map[string]any{"contractVersion": "1.0"}) })}},
+	"versions.form": {
+		"accepted":    {change: version("1", func(c *call) { c.repeatWith(map[string]any{"contractVersion": "1.0"}) })},
+		"unsupported": {change: version("1.0.0", func(c *call) { c.fail(protocol.CodeUnsupportedContract) })},
+	},
 
 	"verify.answers": {"error": {change: answers(verifying, func(c *call, _ map[string]any) { c.fail(protocol.CodeGeneric) })}},
 	"verify.results": {
@@ -278,6 +310,15 @@ func once(change func(*call)) func(*call) {
 	})
 }
 
+// failing makes a fault of every error.
+func failing(change func(*call)) func(*call) {
+	return func(c *call) {
+		if c.failure() != "" {
+			change(c)
+		}
+	}
+}
+
 // unknownKey makes a fault of the error for a key that does not exist.
 func unknownKey(change func(*call)) func(*call) {
 	return on(describing, func(c *call) {
@@ -290,7 +331,7 @@ func unknownKey(change func(*call)) func(*call) {
 
 func unknownCommand(change func(*call)) func(*call) {
 	return func(c *call) {
-		if strings.Contains(string(c.command), "conformance") {
+		if strings.Contains(string(c.command), "conformance") && c.request["contractVersion"] == "1.0" {
 			change(c)
 		}
 	}
@@ -324,10 +365,18 @@ func isText(raw []byte) bool {
 
 func isOtherJSON(raw []byte) bool { return json.Valid(raw) && bytes.TrimSpace(raw)[0] != '{' }
 
-// version makes a fault of requests with a contract version, or with none.
+// version makes a fault of requests with a contract version, or with none, that are
+// good otherwise.
 func version(wanted any, change func(*call)) func(*call) {
+	return versionOf(false, wanted, change)
+}
+
+// versionOf makes a fault of requests with a contract version that are good otherwise,
+// or that are wrong in every member.
+func versionOf(wrong bool, wanted any, change func(*call)) func(*call) {
 	return func(c *call) {
-		if c.command != protocol.CommandGetMetadata && c.request != nil && c.request["contractVersion"] == wanted {
+		known := c.command != protocol.CommandGetMetadata && !strings.Contains(string(c.command), "conformance")
+		if known && c.request != nil && c.request["contractVersion"] == wanted && isList(c.request["keyId"]) == wrong {
 			change(c)
 		}
 	}

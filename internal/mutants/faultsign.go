@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/signet-project/signet/host/envelope"
@@ -51,6 +52,7 @@ var signFaults = map[string]map[string]Mutant{
 	})}},
 	"sign.leaf": {"other": {change: answers(generating, chainFrom(OtherCertificates))}},
 	"sign.chain": {
+		"reversed": {change: answers(generating, chain(func(ders []any) []any { slices.Reverse(ders); return ders }))},
 		"no-root":  {change: answers(generating, chain(func(ders []any) []any { return ders[:len(ders)-1] }))},
 		"no-chain": {change: answers(generating, chain(func([]any) []any { return []any{} }))},
 		"shuffled": {change: answers(generating, chain(func(ders []any) []any { return []any{ders[0], ders[2], ders[1]} }))},
@@ -203,9 +205,12 @@ func chainOf(c *call, file string) [][]byte {
 	return ders
 }
 
-// asn1 answers with the signature as most services make it.
+// asn1 answers with ECDSA signatures as most services make them.
 func asn1(c *call, members map[string]any) {
 	suite, _ := protocol.SuiteOf(keySpec(c))
+	if suite.RSA() {
+		return
+	}
 	fixed, err := base64.StdEncoding.DecodeString(members["signature"].(string))
 	if err != nil {
 		panic(err)

@@ -11,6 +11,8 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -69,7 +71,11 @@ func openKey(_ context.Context, keyID string, config map[string]string) (signer.
 		// The code tells the host what kind of failure this is: VALIDATION_ERROR
 		// for anything wrong in the request, such as a key that does not exist;
 		// THROTTLED and TIMEOUT make the host try again. Say what to do about it.
-		return nil, protocol.Errorf(protocol.CodeValidation, "key %q: %w", keyID, err)
+		code := protocol.CodeValidation
+		if errors.Is(err, fs.ErrPermission) {
+			code = protocol.CodeAccessDenied
+		}
+		return nil, protocol.Errorf(code, "key %q: %w", keyID, err)
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
