@@ -2,6 +2,8 @@ package conformance_test
 
 import (
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,6 +100,80 @@ func TestConforming(t *testing.T) {
 	t.Logf("%d clauses passed in %v, %d invocations", len(report.Results), report.Took.Round(time.Millisecond), report.Invocations)
 }
 
+// TestSeveralKeys: a clause that fails with one key is judged with the others, one that
+// could not be judged with a key does not pass on account of the others, and each key
+// that fails is named.
+func TestSeveralKeys(t *testing.T) {
+	t.Parallel()
+	ids := keys(t)
+	ec, rsa := ids[protocol.KeySpecEC256], ids[protocol.KeySpecRSA2048]
+	results := func(t *testing.T, mutant string) map[string]conformance.Result {
+		report := judge(t, conformance.Options{Path: testplugin.Link(t, t.TempDir(), mutant), Keys: []string{ec, rsa}})
+		if want := []conformance.Key{{ID: ec, Spec: protocol.KeySpecEC256}, {ID: rsa, Spec: protocol.KeySpecRSA2048}}; !slices.Equal(report.Keys, want) {
+			t.Errorf("keys %v", report.Keys)
+		}
+		if len(report.Advice) != 2 || !strings.Contains(report.Advice[0], "No key of RSA-3072, RSA-4096, EC-384, EC-521 was given") || !strings.Contains(report.Advice[1], "one self-signed certificate") {
+			t.Errorf("advice %q", report.Advice)
+		}
+		all := map[string]conformance.Result{}
+		for _, r := range report.Results {
+			all[r.ID] = r
+		}
+		return all
+	}
+	t.Run("PLG-25 one fails", func(t *testing.T) {
+		t.Parallel()
+		all := results(t, "mutant-sign.form-der")
+		if form := all["sign.form"]; form.Verdict != conformance.Failed || !slices.Equal(form.Keys, []string{ec, rsa}) || len(form.Failures) != 1 || form.Failures[0].Key != ec {
+			t.Errorf("%+v", form)
+		}
+		if verifies := all["sign.verifies"]; verifies.Verdict != conformance.NotRun || verifies.Reason != fmt.Sprintf("key %q: sign.form does not hold", ec) || !slices.Equal(verifies.Keys, []string{rsa}) {
+			t.Errorf("%+v", verifies)
+		}
+		if salt := all["sign.salt"]; salt.Verdict != conformance.Passed || !slices.Equal(salt.Keys, []string{rsa}) {
+			t.Errorf("%+v", salt)
+		}
+		if mismatch := all["sign.hash"]; mismatch.Verdict != conformance.Passed || !slices.Equal(mismatch.Keys, []string{ec, rsa}) {
+			t.Errorf("%+v", mismatch)
+		}
+	})
+	t.Run("PLG-25 both fail", func(t *testing.T) {
+		t.Parallel()
+		failures := results(t, "mutant-sign.key-id-other")["sign.key-id"].Failures
+		if len(failures) != 2 || failures[0].Key != ec || failures[1].Key != rsa {
+			t.Errorf("%+v", failures)
+		}
+	})
+}
+
+// TestWrongFormEverywhere: the right errors in the wrong form are held against one
+// clause, and the others say so.
+func TestWrongFormEverywhere(t *testing.T) {
+	t.Parallel()
+	ids := keys(t)
+	for mutant, clause := range map[string]string{"mutant-call.status-two-always": "call.status", "mutant-error.json-prefix": "error.json"} {
+		t.Run("PLG-10 "+clause, func(t *testing.T) {
+			t.Parallel()
+			report := judge(t, conformance.Options{Path: testplugin.Link(t, t.TempDir(), mutant), Keys: []string{ids[protocol.KeySpecEC256]}})
+			for _, r := range report.Results {
+				switch r.ID {
+				case "versions.major", "versions.absent", "versions.first", "request.empty", "request.members", "request.nesting", "key.unknown", "command.error", "sign.key-spec":
+					if r.Verdict != conformance.NotRun || r.Reason != "a call that it takes breaks "+clause {
+						t.Errorf("%s: %s, %s", r.ID, r.Verdict, r.Reason)
+					}
+				case "sign.salt":
+					if r.Verdict != conformance.NotApplicable {
+						t.Errorf("%s: %s", r.ID, r.Verdict)
+					}
+				}
+			}
+			if report.Complete() {
+				t.Error("complete")
+			}
+		})
+	}
+}
+
 // TestMutants: each mutant fails its own clause and no other.
 func TestMutants(t *testing.T) {
 	t.Parallel()
@@ -149,23 +225,47 @@ func TestExample(t *testing.T) {
 		"verify.reason") // nothing is on the list
 }
 
-// TestPython: so does the example in Python.
-func TestPython(t *testing.T) {
+// TestScripts: so do the examples in other languages, with a chain of one certificate,
+// too, so that nothing is left to advise.
+func TestScripts(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
 		return // a script is no executable there
 	}
-	// The interpreter itself comes first on PATH: what stands for it may need more of
-	// an environment than get-plugin-metadata gets.
-	interpreter, err := exec.CommandContext(t.Context(), "python3", "-c", "import sys; print(sys.executable)").Output()
-	if err != nil {
-		t.Fatalf("python3 is needed: %v", err)
+	for _, c := range []struct{ name, path, interpreter, option, self string }{
+		{"Python", "example-python/notation-pyexample", "python3", "-c", "import sys; print(sys.executable)"},
+		{"JavaScript", "example-js/notation-jsexample", "node", "-p", "process.execPath"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			// The interpreter itself comes first on PATH: what stands for it may need more of
+			// an environment than get-plugin-metadata gets.
+			interpreter, err := exec.CommandContext(t.Context(), c.interpreter, c.option, c.self).Output()
+			if errors.Is(err, exec.ErrNotFound) && os.Getenv("CI") != "true" {
+				t.Skipf("NOT TESTED: %s is not installed, so nobody knows whether %s conforms", c.interpreter, c.path)
+			}
+			if err != nil {
+				t.Fatalf("%s is needed: %v", c.interpreter, err)
+			}
+			environ := append(os.Environ(), "PATH="+filepath.Dir(string(interpreter))+string(os.PathListSeparator)+os.Getenv("PATH"))
+			path := filepath.Join("..", "..", "plugins", filepath.FromSlash(c.path))
+			dir := t.TempDir()
+			ids, config := keysFor(t, dir)
+			alone := testpki.SelfSigned(t, "alone", protocol.KeySpecEC256)
+			id, _ := alone.WriteFiles(t, dir, "alone")
+			ids = append(ids, id)
+			if c.interpreter == "python3" {
+				config = nil // it finds certificates beside the key
+			} else {
+				appendTo(t, config[signer.ConfigCertificateChain], alone.CertPEM())
+			}
+			report := judge(t, conformance.Options{Path: path, Keys: ids, Config: config, Environ: environ})
+			wantConforming(t, report)
+			if !report.Complete() || len(report.Advice) > 0 || len(report.Keys) != len(ids) {
+				t.Errorf("complete: %v, advice %q, keys %v", report.Complete(), report.Advice, report.Keys)
+			}
+		})
 	}
-	ids, _ := keysFor(t, t.TempDir())
-	wantConforming(t, judge(t, conformance.Options{
-		Path: filepath.Join("..", "..", "plugins", "example-python", "notation-pyexample"),
-		Keys: ids, Environ: append(os.Environ(), "PATH="+filepath.Dir(string(interpreter))+string(os.PathListSeparator)+os.Getenv("PATH")),
-	}))
 }
 
 // keysFor writes a key of each spec and a file with the certificates of them all.
@@ -183,6 +283,17 @@ func keysFor(t *testing.T, dir string) (ids []string, config map[string]string) 
 		t.Fatal(err)
 	}
 	return ids, map[string]string{signer.ConfigCertificateChain: path}
+}
+
+func appendTo(t *testing.T, path string, text []byte) {
+	t.Helper()
+	before, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, append(before, text...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // wantConforming wants a plugin to break nothing, and to have every clause judged

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/xml"
 	"errors"
@@ -30,7 +31,7 @@ func (a *app) pluginTestCommand() *cobra.Command {
 Runs a plugin, installed or not, through every clause of the protocol that can be
 seen from outside, and says which hold. Name a file by a path with a separator in
 it, such as ./notation-example. What signing takes is judged with the keys given
-by --id. The plugin gets no terminal.
+by --id, which share the configuration. The plugin gets no terminal.
 
 The plugin is executed some hundred times, with requests that are wrong in many
 ways, and signs with the keys given. The exit status is 1 when a MUST is broken.`,
@@ -71,7 +72,7 @@ ways, and signs with the keys given. The exit status is 1 when a MUST is broken.
 		},
 	}
 	a.debugFlag(cmd)
-	cmd.Flags().StringArrayVar(&ids, "id", nil, "id of a key that the plugin can sign with; may be given several times, best for each key type")
+	cmd.Flags().StringArrayVar(&ids, "id", nil, "id of a key that the plugin can sign with; may be given several times, best for each key type, and one whose chain is a self-signed certificate")
 	cmd.Flags().StringArrayVar(&pluginConfig, "plugin-config", nil, "{key}={value} pairs that are passed as it is to a plugin, refer plugin's documentation to set appropriate values")
 	cmd.Flags().DurationVar(&timeout, "timeout", conformance.DefaultTimeout, "how long a call may take")
 	a.outputFlag(cmd, &output, "table", "json", "junit")
@@ -153,13 +154,34 @@ func (a *app) reportTable(report *conformance.Report) {
 	for _, r := range report.Results {
 		hint = hint || r.Reason == conformance.ReasonNoKey
 		if r.Verdict == conformance.Failed {
-			a.printf("\n%s, %s: %s\n  expected: %s\n  seen:     %s\n", r.ID, r.Level, r.Text, printable(r.Expected), printable(r.Seen))
+			a.printf("\n%s, %s: %s\n", r.ID, r.Level, r.Text)
+		}
+		for _, f := range r.Failures {
+			if f.Key != "" {
+				a.printf("  key:      %s\n", printable(f.Key))
+			}
+			a.printf("  expected: %s\n  seen:     %s\n", printable(f.Expected), printable(f.Seen))
 		}
 	}
 	a.printf("\n%s\n", summary(report))
+	if len(report.Keys) > 0 {
+		a.printf("Judged with the keys %s.\n", printable(keyList(report.Keys)))
+	}
 	if hint {
 		a.printf("Some clauses take a key that the plugin can sign with: name one with --id.\n")
 	}
+	for _, advice := range report.Advice {
+		a.printf("%s\n", advice)
+	}
+}
+
+// keyList names keys and what they are.
+func keyList(keys []conformance.Key) string {
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = fmt.Sprintf("%s (%s)", key.ID, cmp.Or(string(key.Spec), "not described"))
+	}
+	return strings.Join(names, ", ")
 }
 
 // summary is the outcome in a line.
@@ -172,7 +194,7 @@ func summary(report *conformance.Report) string {
 	switch {
 	case !report.Conforms():
 		verdict = "does not conform"
-	case report.Count(conformance.Must, conformance.NotRun) > 0:
+	case !report.Complete():
 		verdict = "conforms as far as it was judged"
 	}
 	total := func(v conformance.Verdict) int {
@@ -190,6 +212,9 @@ type reportView struct {
 	Version      string                `json:"version,omitempty"`
 	Capabilities []protocol.Capability `json:"capabilities,omitempty"`
 	Conforms     bool                  `json:"conforms"`
+	Complete     bool                  `json:"complete"`
+	Keys         []testedKeyView       `json:"keys,omitempty"`
+	Advice       []string              `json:"advice,omitempty"`
 	Invocations  int                   `json:"invocations"`
 	Started      time.Time             `json:"started"`
 	Seconds      float64               `json:"seconds"`
@@ -204,18 +229,36 @@ type resultView struct {
 	Text     string              `json:"text"`
 	Verdict  conformance.Verdict `json:"verdict"`
 	Reason   string              `json:"reason,omitempty"`
-	Expected string              `json:"expected,omitempty"`
-	Seen     string              `json:"seen,omitempty"`
+	Keys     []string            `json:"keys,omitempty"`
+	Failures []failureView       `json:"failures,omitempty"`
+}
+
+type failureView struct {
+	Key      string `json:"key,omitempty"`
+	Expected string `json:"expected"`
+	Seen     string `json:"seen"`
+}
+
+type testedKeyView struct {
+	ID   string           `json:"id"`
+	Spec protocol.KeySpec `json:"keySpec,omitempty"`
 }
 
 func viewReport(report *conformance.Report) *reportView {
 	m := report.Metadata
 	view := &reportView{
-		Path: report.Path, Name: m.Name, Version: m.Version, Capabilities: m.Capabilities, Conforms: report.Conforms(),
+		Path: report.Path, Name: m.Name, Version: m.Version, Capabilities: m.Capabilities, Conforms: report.Conforms(), Complete: report.Complete(), Advice: report.Advice,
 		Invocations: report.Invocations, Started: report.Started.UTC().Truncate(time.Second), Seconds: report.Took.Seconds(),
 	}
+	for _, key := range report.Keys {
+		view.Keys = append(view.Keys, testedKeyView(key))
+	}
 	for _, r := range report.Results {
-		view.Results = append(view.Results, resultView{r.ID, r.Level, r.Section, r.Rows, r.Text, r.Verdict, r.Reason, r.Expected, r.Seen})
+		result := resultView{ID: r.ID, Level: r.Level, Section: r.Section, Rows: r.Rows, Text: r.Text, Verdict: r.Verdict, Reason: r.Reason, Keys: r.Keys}
+		for _, f := range r.Failures {
+			result.Failures = append(result.Failures, failureView(f))
+		}
+		view.Results = append(view.Results, result)
 	}
 	return view
 }
@@ -246,13 +289,25 @@ type (
 	}
 )
 
+// failureText tells of failures in a line.
+func failureText(failures []conformance.Failure) string {
+	texts := make([]string, len(failures))
+	for i, f := range failures {
+		texts[i] = fmt.Sprintf("expected: %s; seen: %s", f.Expected, f.Seen)
+		if f.Key != "" {
+			texts[i] = fmt.Sprintf("key %s: %s", f.Key, texts[i])
+		}
+	}
+	return strings.Join(texts, "; ")
+}
+
 // junit prints a report as CI systems read it: a SHOULD that does not hold is a
 // skipped test, with the reason why, because it does not make the plugin fail.
 func (a *app) junit(report *conformance.Report) error {
 	suite := junitSuite{Name: filepath.Base(report.Path), Tests: len(report.Results), Time: fmt.Sprintf("%.3f", report.Took.Seconds())}
 	for _, r := range report.Results {
 		test := junitCase{Class: r.Section, Name: r.ID + ": " + r.Text}
-		seen := fmt.Sprintf("expected: %s; seen: %s", r.Expected, r.Seen)
+		seen := failureText(r.Failures)
 		switch {
 		case r.Verdict == conformance.Failed && r.Level == conformance.Must:
 			suite.Failures++

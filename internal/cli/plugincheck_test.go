@@ -16,12 +16,14 @@ import (
 func everyVerdict() *conformance.Report {
 	report := &conformance.Report{
 		Path: "/plugins/notation-acme", Metadata: &protocol.Metadata{Name: "acme", Version: "1.0.0", Capabilities: []protocol.Capability{protocol.CapabilitySignatureGenerator}},
+		Keys:        []conformance.Key{{ID: "ec.key", Spec: protocol.KeySpecEC256}, {ID: "rsa.key"}},
+		Advice:      []string{"Try a chain of one."},
 		Invocations: 7, Started: time.Now(), Took: 1500 * time.Millisecond,
 	}
 	for _, level := range []conformance.Level{conformance.Must, conformance.Should} {
 		for _, result := range []conformance.Result{
 			{Verdict: conformance.Passed},
-			{Verdict: conformance.Failed, Expected: "one <thing>", Seen: "another\x1b[2J"},
+			{Verdict: conformance.Failed, Keys: []string{"ec.key", "rsa.key"}, Failures: []conformance.Failure{{Key: "ec.key", Expected: "one <thing>", Seen: "another\x1b[2J"}, {Key: "rsa.key", Expected: "a third", Seen: "none"}}},
 			{Verdict: conformance.NotApplicable, Reason: "it does nothing"},
 			{Verdict: conformance.NotRun, Reason: conformance.ReasonNoKey},
 		} {
@@ -57,7 +59,8 @@ func TestReport(t *testing.T) {
 	text, _ := render(t, report, "table")
 	for _, want := range []string{
 		"notation-acme 1.0.0 does not conform: 2 passed, 2 broken (1 MUST, 1 SHOULD), 2 not run, 2 not applicable; 7 invocations in 1.5s\n",
-		"\ncall.stdout, MUST: stdout has one object\n  expected: one <thing>\n  seen:     another", "name one with --id",
+		"\ncall.stdout, MUST: stdout has one object\n  key:      ec.key\n  expected: one <thing>\n  seen:     another", "\n  key:      rsa.key\n  expected: a third\n  seen:     none\n",
+		"\nJudged with the keys ec.key (EC-256), rsa.key (not described).\n", "name one with --id", "\nTry a chain of one.\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)
@@ -82,7 +85,7 @@ func TestJUnit(t *testing.T) {
 		t.Errorf("%+v", suite)
 	}
 	must, should := suite.Cases[1], suite.Cases[5]
-	if must.Failure == nil || must.Skipped != nil || !strings.Contains(must.Failure.Text, "one <thing>") {
+	if must.Failure == nil || must.Skipped != nil || !strings.Contains(must.Failure.Text, "key ec.key: expected: one <thing>") || !strings.Contains(must.Failure.Text, "key rsa.key: expected: a third; seen: none") {
 		t.Errorf("a MUST that fails: %+v", must)
 	}
 	if should.Failure != nil || should.Skipped == nil || !strings.HasPrefix(should.Skipped.Message, "SHOULD does not hold: ") {
