@@ -54,7 +54,7 @@ func TestChain(t *testing.T) {
 			t.Fatalf("broken %q, %+v", broken, results["sign.chain"])
 		}
 		seen := results["sign.chain"].Failures[0].Seen
-		if !strings.HasPrefix(seen, `the last certificate is not self-signed, that of its issuer "CN=root,`) || !strings.Contains(seen, "is missing: 1 ") || strings.HasSuffix(seen, ";") {
+		if !strings.HasPrefix(seen, `the last certificate is not self-signed, append that of its issuer "CN=root,`) || !strings.Contains(seen, `": 1 "CN=leaf,`) || strings.HasSuffix(seen, ";") {
 			t.Error(seen)
 		}
 	})

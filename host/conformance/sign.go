@@ -157,7 +157,7 @@ func chainFault(chain []*x509.Certificate) string {
 		}
 	}
 	if last := chain[len(chain)-1]; !bytes.Equal(last.RawIssuer, last.RawSubject) {
-		return fmt.Sprintf("the last certificate is not self-signed, that of its issuer %q is missing: %s", last.Issuer, subjects(chain))
+		return fmt.Sprintf("the last certificate is not self-signed, append that of its issuer %q: %s", last.Issuer, subjects(chain))
 	}
 	if err := pki.CheckIssuance(chain); err != nil {
 		return err.Error()
