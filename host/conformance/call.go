@@ -117,7 +117,7 @@ func (k *kit) invokeIn(ctx context.Context, environ []string, command string, st
 		return &reply{fault: "not called again, because it has not answered in time before", breaks: "call.time"}
 	}
 	request := bufio.NewReaderSize(stdin, requestLogged)
-	head, _ := request.Peek(requestLogged) // what is wrong with it is for the plugin to say
+	beginning, _ := request.Peek(requestLogged) // what is wrong with it is for the plugin to say
 	started := time.Now()
 	x, err := k.transport(environ).Exchange(ctx, []string{command}, request)
 	r := &reply{Exchange: x}
@@ -132,7 +132,7 @@ func (k *kit) invokeIn(ctx context.Context, environ []string, command string, st
 	}
 	r.read()
 	k.count(command, r)
-	k.opts.Logger.Debug("invoked", "command", command, "request", k.masked(string(head)), "took", time.Since(started).Round(time.Millisecond), "status", x.State.String(), "reply", k.masked(r.String()))
+	k.opts.Logger.Debug("invoked", "command", command, "request", k.masked(string(beginning)), "took", time.Since(started).Round(time.Millisecond), "status", x.State.String(), "reply", k.masked(r.String()))
 	k.expect("process.left", !x.Left, "nothing left running", command+" left a process that it had started")
 	for _, secret := range k.opts.Secrets {
 		found := secret != "" && (bytes.Contains(x.Stdout, []byte(secret)) || bytes.Contains(x.Stderr, []byte(secret)))

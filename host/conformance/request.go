@@ -147,9 +147,17 @@ func (k *kit) unknown(ctx context.Context) {
 	k.expect("command.error", r.refused(protocol.CodeValidation), "the error VALIDATION_ERROR", r.String())
 }
 
-// null judges that a member that is null is taken as one that is absent.
+// null judges that a member that is null is taken as one that is absent. Where there
+// is a configuration, get-plugin-metadata alone is asked without: other commands might
+// turn to services that nobody meant.
 func (k *kit) null(ctx context.Context, command protocol.Command) {
-	k.alike(ctx, "request.null", command, k.request(command).with(fields{"pluginConfig": nil}), fields{"pluginConfig": jsontext.Value("null")}, "pluginConfig null")
+	commands := []protocol.Command{protocol.CommandGetMetadata}
+	if len(k.opts.Config) == 0 {
+		commands = append(commands, command)
+	}
+	for _, command := range commands {
+		k.alike(ctx, "request.null", command, k.request(command).with(fields{"pluginConfig": nil}), fields{"pluginConfig": jsontext.Value("null")}, "pluginConfig null")
+	}
 }
 
 // letters is an endless text.

@@ -212,7 +212,7 @@ func (s *suite) conformance(t *testing.T, process *Process) {
 	}
 	for _, r := range report.Results {
 		if r.Verdict == conformance.Failed || r.Verdict == conformance.NotRun {
-			t.Errorf("%s %s: %s: %s expected %s; seen %s", r.ID, r.Verdict, r.Text, r.Reason, r.Expected, r.Seen)
+			t.Errorf("%s %s: %s: %s%q", r.ID, r.Verdict, r.Text, r.Reason, r.Failures)
 		}
 	}
 }
