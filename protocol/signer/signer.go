@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"slices"
 	"sync"
 	"time"
@@ -189,7 +190,11 @@ func (p *Plugin) open(ctx context.Context, keyID string, config map[string]strin
 	if path != "" {
 		var err error
 		if file, err = p.options.ReadFile(path); err != nil {
-			return nil, nil, protocol.Errorf(protocol.CodeValidation, "plugin config %s: %w", ConfigCertificateChain, err)
+			code := protocol.CodeValidation
+			if errors.Is(err, fs.ErrPermission) {
+				code = protocol.CodeAccessDenied
+			}
+			return nil, nil, protocol.Errorf(code, "plugin config %s: %w", ConfigCertificateChain, err)
 		}
 	}
 	slot, err := p.slot(keyID, config, file)

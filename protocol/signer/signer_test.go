@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -147,6 +148,14 @@ func TestGenerateSignatureRefusals(t *testing.T) {
 		_, err := single(liar{FromSigner(leaf.Key), FromSigner(other.Key)}).GenerateSignature(t.Context(),
 			request(protocol.KeySpecEC256, map[string]string{ConfigCertificateChain: complete}))
 		wantCode(t, err, protocol.CodeGeneric, "does not verify")
+	})
+	t.Run("no right to read the certificates", func(t *testing.T) {
+		p := single(FromSigner(leaf.Key))
+		p.options.ReadFile = func(path string) ([]byte, error) {
+			return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission}
+		}
+		_, err := p.GenerateSignature(t.Context(), request(protocol.KeySpecEC256, map[string]string{ConfigCertificateChain: complete}))
+		wantCode(t, err, protocol.CodeAccessDenied, "plugin config certificate_chain")
 	})
 	t.Run("csr needs no certificates", func(t *testing.T) {
 		q := request(protocol.KeySpecEC256, nil)
