@@ -1,6 +1,7 @@
 package process
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -164,12 +165,22 @@ func isZombie(pid int) bool {
 	return state == "Z"
 }
 
-// stat reads state and parent of a process; both are empty when it is gone.
+// stat reads state and parent of a process; both are empty when it is gone. It is
+// done for every process there is, so it makes do with three system calls.
 func stat(pid int) (state, ppid string) {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", ""
+	}
+	defer unix.Close(fd)
+	var text [256]byte // more than pid, name, state and parent take
+	n, err := unix.Read(fd, text[:])
+	if err != nil {
+		return "", ""
+	}
 	// pid (name) state ppid …, where name may hold anything
-	end := strings.LastIndexByte(string(text), ')')
-	fields := strings.Fields(string(text[end+1:]))
+	end := bytes.LastIndexByte(text[:n], ')')
+	fields := strings.Fields(string(text[end+1 : n]))
 	if len(fields) < 2 {
 		return "", ""
 	}
