@@ -1,7 +1,7 @@
 // Command bench runs the project's benchmarks and writes what they gave as tables
 // in Markdown: ratios first, each with the goal it is held to, then the figures.
-// Every value is the least of a run's rounds, which is what other work on the
-// machine has disturbed least; ratios mean more than the figures.
+// A value is the median of a run's rounds, or their least where nothing but the
+// processor is at work; ratios mean more than the figures.
 package main
 
 import (

@@ -57,15 +57,23 @@ func parse(output []byte) (all results, machine string) {
 	return all, machine
 }
 
-// least returns the smallest value that a metric took, false when there is none:
-// what others do on the machine can only add to it.
-func (r results) least(k key, by, unit string) (float64, bool) {
-	values := r[k][by][unit]
+// value returns a metric of a contender; false when there is none.
+func (r results) value(k key, by, unit string, pick func(sorted []float64) float64) (float64, bool) {
+	values := slices.Sorted(slices.Values(r[k][by][unit]))
 	if len(values) == 0 {
 		return 0, false
 	}
-	return slices.Min(values), true
+	return pick(values), true
 }
+
+// median is the middle of the values, as benchstat has it.
+func median(sorted []float64) float64 {
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+}
+
+// least suits what does nothing but compute: whatever else happens on the machine can
+// only add to it.
+func least(sorted []float64) float64 { return sorted[0] }
 
 // keys lists what there is of a benchmark, in order.
 func (r results) keys(bench string) []key {

@@ -16,6 +16,7 @@ type section struct {
 	benchtime   string
 	times       int  // how often a round runs each benchmark; 0 means once
 	once        bool // takes long: run once, whatever -count says
+	least       bool // shows the least of the values, not their median
 	note        string
 	ratios      []ratio
 	// columns are shown as figures.
@@ -59,6 +60,10 @@ func (s section) render(w io.Writer, all results) {
 	if s.note != "" {
 		fmt.Fprintf(w, "%s\n\n", s.note)
 	}
+	pick := median
+	if s.least {
+		pick = least
+	}
 	var head, line strings.Builder
 	head.WriteString("|what")
 	line.WriteString("|-")
@@ -74,19 +79,19 @@ func (s section) render(w io.Writer, all results) {
 	for _, k := range keys {
 		fmt.Fprintf(w, "|%s", strings.ReplaceAll(k.of, "/", ", "))
 		for _, r := range s.ratios {
-			fmt.Fprintf(w, "|%s", r.show(all, k))
+			fmt.Fprintf(w, "|%s", r.show(all, k, pick))
 		}
 		for _, c := range s.columns {
-			fmt.Fprintf(w, "|%s", c.show(all, k))
+			fmt.Fprintf(w, "|%s", c.show(all, k, pick))
 		}
 		fmt.Fprintln(w, "|")
 	}
 }
 
 // show renders the ratio with its goal, in bold where it is missed.
-func (r ratio) show(all results, k key) string {
-	over, ok := all.least(k, r.over, r.unit)
-	under, also := all.least(k, r.under, r.unit)
+func (r ratio) show(all results, k key, pick func([]float64) float64) string {
+	over, ok := all.value(k, r.over, r.unit, pick)
+	under, also := all.value(k, r.under, r.unit, pick)
 	if !ok || !also || under == 0 {
 		return ""
 	}
@@ -111,8 +116,8 @@ func (r ratio) show(all results, k key) string {
 	return fmt.Sprintf("%s (%s %g%s)", text, sign, goal, unit)
 }
 
-func (c column) show(all results, k key) string {
-	value, ok := all.least(k, c.by, c.unit)
+func (c column) show(all results, k key, pick func([]float64) float64) string {
+	value, ok := all.value(k, c.by, c.unit, pick)
 	switch {
 	case !ok:
 		return ""
