@@ -224,7 +224,7 @@ func mergeMetadata(annotations, metadata map[string]string) (map[string]string, 
 func describeBlob(blob io.Reader, mediaType string, suite protocol.Suite) (ocispec.Descriptor, error) {
 	algorithm := blobDigest(suite)
 	digester := algorithm.Digester()
-	size, err := io.Copy(digester.Hash(), blob)
+	size, err := hashFile(digester.Hash(), blob)
 	if err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("read the file: %w", err)
 	}
