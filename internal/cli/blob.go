@@ -16,14 +16,13 @@ import (
 	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/config"
 	"github.com/signet-project/signet/host/envelope"
-	"github.com/signet-project/signet/host/trust"
 )
 
 func (a *app) blobCommand() *cobra.Command {
 	return a.group("blob", "Sign, verify and inspect files and their signatures", nil,
 		a.blobSignCommand(), a.blobVerifyCommand(), a.blobInspectCommand(),
 		a.group("policy", "Manage blob trust policy configuration", nil,
-			a.blobPolicyInitCommand(), a.policyImportCommand(blobPolicy), a.policyShowCommand(blobPolicy)))
+			a.policyInitCommand(blobPolicy), a.policyImportCommand(blobPolicy), a.policyShowCommand(blobPolicy)))
 }
 
 // maxSignatureFile bounds a signature file, in bytes.
@@ -296,44 +295,5 @@ func (a *app) blobInspectCommand() *cobra.Command {
 	}
 	a.debugFlag(cmd)
 	a.outputFlag(cmd, &output, "tree", "json")
-	return cmd
-}
-
-func (a *app) blobPolicyInitCommand() *cobra.Command {
-	var name string
-	var stores, identities []string
-	var global, force bool
-	cmd := &cobra.Command{
-		Use:   "init [flags] --name <policy_name> --trust-store <store_type>:<store_name> --trusted-identity <trusted_identity>",
-		Short: "Initialize blob trust policy configuration",
-		Example: a.examples("Write a policy with one strict statement",
-			`blob policy init --name releases --trust-store ca:acme --trusted-identity "x509.subject: C=US, ST=WA, O=acme"`),
-		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			data, err := trust.NewBlobPolicy(trust.BlobPolicyInit{Name: name, TrustStores: stores, TrustedIdentities: identities, Global: global})
-			if err != nil {
-				return fmt.Errorf("invalid blob policy: %w", err)
-			}
-			confirmed, err := a.confirmPolicy(blobPolicy, force)
-			if err != nil || !confirmed {
-				return err
-			}
-			path := filepath.Join(a.dirs.Config, blobPolicy.file)
-			if err := config.WriteFile(path, data, 0o600); err != nil {
-				return fmt.Errorf("failed to write blob trust policy configuration: %w", err)
-			}
-			a.printf("Successfully initialized blob trust policy file to %s.\n", path)
-			return nil
-		},
-	}
-	flags := cmd.Flags()
-	flags.StringVarP(&name, "name", "n", "", "name of the trust policy statement")
-	flags.StringArrayVar(&stores, "trust-store", nil, `trust store in format "<store_type>:<store_name>"`)
-	flags.StringArrayVar(&identities, "trusted-identity", nil, `trusted identity, use the format "x509.subject:<subject_of_signing_certificate>"`)
-	flags.BoolVar(&global, "global", false, "set the policy statement as the global policy")
-	flags.BoolVar(&force, "force", false, "override the existing blob trust policy configuration without prompt")
-	for _, required := range []string{"name", "trust-store", "trusted-identity"} {
-		mustMark(cmd.MarkFlagRequired(required))
-	}
 	return cmd
 }

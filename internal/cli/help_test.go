@@ -167,7 +167,7 @@ func TestCompletion(t *testing.T) {
 // result is a file as it is.
 var wordless = []string{
 	"key add", "key update", "key delete", "key csr", "key export-public", "certificate add", "certificate delete", "certificate generate-test", "certificate cleanup-test",
-	"policy import", "policy show", "blob policy init", "blob policy import", "blob policy show",
+	"policy init", "policy import", "policy show", "blob policy init", "blob policy import", "blob policy show",
 	"plugin install", "plugin uninstall", "plugin pin", "plugin withhold", "login", "logout", "help",
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -50,7 +51,7 @@ var blobPolicy = policyKind{
 
 func (a *app) policyCommand() *cobra.Command {
 	return a.group("policy", "Manage OCI trust policy configuration for signature verification", nil,
-		a.policyImportCommand(ociPolicy), a.policyShowCommand(ociPolicy), a.policyExplainCommand())
+		a.policyInitCommand(ociPolicy), a.policyImportCommand(ociPolicy), a.policyShowCommand(ociPolicy), a.policyExplainCommand())
 }
 
 func (a *app) policyImportCommand(kind policyKind) *cobra.Command {
@@ -96,9 +97,19 @@ func (a *app) importPolicy(kind policyKind, data []byte, force bool) error {
 	if err != nil || !confirmed {
 		return err
 	}
-	path := filepath.Join(a.dirs.Config, kind.file)
+	path, err := a.writePolicy(kind, data)
+	if err != nil {
+		return err
+	}
+	a.printf("Successfully imported %s configuration to %s.\n", kind.title, path)
+	return nil
+}
+
+// writePolicy puts a policy in its place, and removes one of an older name.
+func (a *app) writePolicy(kind policyKind, data []byte) (path string, err error) {
+	path = filepath.Join(a.dirs.Config, kind.file)
 	if err := config.WriteFile(path, data, 0o600); err != nil {
-		return fmt.Errorf("failed to write %s configuration: %w", kind.title, err)
+		return "", fmt.Errorf("failed to write %s configuration: %w", kind.title, err)
 	}
 	if kind.legacy != "" {
 		switch err := os.Remove(filepath.Join(a.dirs.Config, kind.legacy)); {
@@ -108,8 +119,55 @@ func (a *app) importPolicy(kind policyKind, data []byte, force bool) error {
 			a.warnf("failed to delete old trust policy configuration %s: %v", kind.legacy, err)
 		}
 	}
-	a.printf("Successfully imported %s configuration to %s.\n", kind.title, path)
-	return nil
+	return path, nil
+}
+
+func (a *app) policyInitCommand(kind policyKind) *cobra.Command {
+	var name string
+	var stores, identities, scopes []string
+	var global, force bool
+	example := kind.command + ` init --name releases --trust-store ca:acme --trusted-identity "x509.subject: C=US, ST=WA, O=acme"`
+	cmd := &cobra.Command{
+		Use:     "init [flags] --name <policy_name> --trust-store <store_type>:<store_name> --trusted-identity <trusted_identity>",
+		Short:   fmt.Sprintf("Initialize %s configuration", kind.title),
+		Example: a.examples("Write a policy with one strict statement", example),
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) (err error) {
+			var data []byte
+			if kind.file == trust.BlobPolicyFile {
+				data, err = trust.NewBlobPolicy(trust.BlobPolicyInit{Name: name, TrustStores: stores, TrustedIdentities: identities, Global: global})
+			} else {
+				data, err = trust.NewOCIPolicy(trust.OCIPolicyInit{Name: name, Scopes: scopes, TrustStores: stores, TrustedIdentities: identities})
+			}
+			if err != nil {
+				return fmt.Errorf("invalid %s: %w", strings.Replace(kind.title, " trust", "", 1), err)
+			}
+			confirmed, err := a.confirmPolicy(kind, force)
+			if err != nil || !confirmed {
+				return err
+			}
+			path, err := a.writePolicy(kind, data)
+			if err != nil {
+				return err
+			}
+			a.printf("Successfully initialized %s file to %s.\n", kind.title, path)
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&name, "name", "n", "", "name of the trust policy statement")
+	flags.StringArrayVar(&stores, "trust-store", nil, `trust store in format "<store_type>:<store_name>"`)
+	flags.StringArrayVar(&identities, "trusted-identity", nil, `trusted identity, use the format "x509.subject:<subject_of_signing_certificate>"`)
+	if kind.file == trust.BlobPolicyFile {
+		flags.BoolVar(&global, "global", false, "set the policy statement as the global policy")
+	} else {
+		flags.StringArrayVar(&scopes, "scope", []string{"*"}, `repository that the statement is for, in format "<registry>/<repository>"; "*" is all`)
+	}
+	flags.BoolVar(&force, "force", false, fmt.Sprintf("override the existing %s configuration without prompt", kind.title))
+	for _, required := range []string{"name", "trust-store", "trusted-identity"} {
+		mustMark(cmd.MarkFlagRequired(required))
+	}
+	return cmd
 }
 
 // confirmPolicy asks before a policy file is replaced.
