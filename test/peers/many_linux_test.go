@@ -265,19 +265,19 @@ func BenchmarkOne(b *testing.B) {
 		{"sign", sign, []string{"sign", "-plugin", "example", "-id", key, "-config", chainConfig, reference}},
 		{"verify", []string{"verify", reference}, []string{"verify", reference}},
 	} {
-		b.Run("by=signet/of="+one.what, func(b *testing.B) {
-			for b.Loop() {
-				f.program.ok(b, one.ours...)
-			}
-		})
-		b.Run("by=notation-go/of="+one.what, func(b *testing.B) {
-			for b.Loop() {
-				cmd := exec.CommandContext(b.Context(), path, one.theirs...)
-				cmd.Env = f.program.env
-				if out, err := cmd.CombinedOutput(); err != nil {
-					b.Fatalf("%v\n%s", err, out)
+		for _, by := range []struct {
+			name, path string
+			args       []string
+		}{{"signet", binary(b, "signet"), one.ours}, {"notation-go", path, one.theirs}} {
+			b.Run("by="+by.name+"/of="+one.what, func(b *testing.B) {
+				for b.Loop() {
+					cmd := exec.CommandContext(b.Context(), by.path, by.args...)
+					cmd.Env = f.program.env
+					if out, err := cmd.CombinedOutput(); err != nil {
+						b.Fatalf("%v\n%s", err, out)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }

@@ -62,15 +62,21 @@ func (p *Process) start() error {
 
 func (p *Process) wait() error {
 	<-p.platform.exited
-	left := p.descendants()
-	p.left = slices.ContainsFunc(left, func(pid int) bool { return !isZombie(pid) })
-	p.kill()
-	if len(left) > 0 {
-		p.sweep()
+	running := childrenRun()
+	if running {
+		left := p.descendants()
+		p.left = slices.ContainsFunc(left, func(pid int) bool { return !isZombie(pid) })
+		p.kill()
+		if len(left) > 0 {
+			p.sweep()
+		}
 	}
 	disownOrphans()
 	p.setEnded()
 	err := p.cmd.Wait()
+	if !running && childrenLeft() {
+		p.reap()
+	}
 	close(p.platform.finished)
 	return err
 }
@@ -78,6 +84,32 @@ func (p *Process) wait() error {
 func (p *Process) interrupt() { unix.Kill(-p.platform.pid, unix.SIGTERM) }
 
 func (p *Process) kill() { unix.Kill(-p.platform.pid, unix.SIGKILL) }
+
+// childrenRun tells, in one system call where descendants takes one for every process
+// of the machine, whether any child of ours runs: a call that waits for children to
+// stop finds none to wait for when there are none, or only zombies.
+//
+// If false once a plugin has ended, nothing of it runs any more: what it started hangs
+// below children of ours, and zombies have none.
+func childrenRun() bool {
+	return hasChildren(unix.WSTOPPED)
+}
+
+// childrenLeft tells whether we have any child, zombies included.
+func childrenLeft() bool {
+	return hasChildren(unix.WEXITED)
+}
+
+// hasChildren tells whether there is a child to wait for in that way. Its state is left
+// for others to wait for.
+func hasChildren(way int) bool {
+	for {
+		err := unix.Waitid(unix.P_ALL, 0, nil, way|unix.WNOHANG|unix.WNOWAIT|unix.WALL, nil)
+		if err != unix.EINTR {
+			return err != unix.ECHILD
+		}
+	}
+}
 
 // descendants lists what the process left behind, as far as it has become ours,
 // the subreaper's: once the process itself has ended, each of its descendants sits
@@ -102,6 +134,13 @@ func (p *Process) sweep() {
 			unix.Wait4(pid, nil, unix.WNOHANG, nil)
 		}
 		time.Sleep(pause)
+	}
+}
+
+// reap reaps those descendants that have ended without that anybody noticed.
+func (p *Process) reap() {
+	for _, pid := range p.descendants() {
+		unix.Wait4(pid, nil, unix.WNOHANG, nil)
 	}
 }
 
