@@ -35,7 +35,8 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 // helpTopics lets help refuse what is no command.
 func (a *app) helpTopics(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
-	help := commandAt(root, "help")
+	help, _, err := root.Find([]string{"help"})
+	mustMark(err)
 	help.Example = a.examples("Show the help of a command", "help key add")
 	help.Args = func(_ *cobra.Command, args []string) error {
 		cmd, rest, err := root.Find(args)

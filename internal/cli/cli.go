@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +43,7 @@ func Run(ctx context.Context, env Env) int {
 	env.Stderr, env.Stdout = stderr, stdout
 	a := newApp(env)
 	a.interrupted = ctx.Done()
-	root := a.rootCommand()
+	root := a.commandFor(env.Args[1:])
 	root.SetArgs(env.Args[1:])
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -107,7 +108,39 @@ func (a *app) getenv(name string) string {
 	return value
 }
 
-func (a *app) rootCommand() *cobra.Command {
+// branch is a command of the top level that is yet to be made.
+type branch struct {
+	name string
+	make func() *cobra.Command
+}
+
+// branches lists the top level.
+func (a *app) branches() []branch {
+	return []branch{
+		{"sign", a.signCommand}, {"verify", a.verifyCommand}, {"list", a.listCommand}, {"inspect", a.inspectCommand},
+		{"key", a.keyCommand}, {"certificate", a.certCommand}, {"policy", a.policyCommand}, {"plugin", a.pluginCommand},
+		{"blob", a.blobCommand},
+		{"login", a.loginCommand}, {"logout", a.logoutCommand}, {"doctor", a.doctorCommand}, {"version", a.versionCommand},
+	}
+}
+
+// rootCommand is the whole tree of commands.
+func (a *app) rootCommand() *cobra.Command { return a.root(a.branches()) }
+
+// commandFor is the tree of commands as far as a command line can come to them: when it
+// begins with the name of one, the flags of all others would take a seventh of the
+// shortest runs.
+func (a *app) commandFor(args []string) *cobra.Command {
+	all := a.branches()
+	i := slices.IndexFunc(all, func(b branch) bool { return len(args) > 0 && b.name == args[0] })
+	if i < 0 {
+		return a.root(all)
+	}
+	return a.root(all[i : i+1])
+}
+
+// root is the program with some commands.
+func (a *app) root(branches []branch) *cobra.Command {
 	root := &cobra.Command{
 		Use:   a.name,
 		Short: a.title(),
@@ -124,12 +157,9 @@ Keys live in plugins or files, trust in policies and trust stores below
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
-	root.AddCommand(
-		a.signCommand(), a.verifyCommand(), a.listCommand(), a.inspectCommand(),
-		a.keyCommand(), a.certCommand(), a.policyCommand(), a.pluginCommand(),
-		a.blobCommand(),
-		a.loginCommand(), a.logoutCommand(), a.doctorCommand(), a.versionCommand(),
-	)
+	for _, b := range branches {
+		root.AddCommand(b.make())
+	}
 	a.pluginFlags(root)
 	a.formerFlags(root)
 	a.helpTopics(root)

@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"strings"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -20,33 +20,32 @@ var formerReferrers = []string{"sign", "verify", "list", "inspect"}
 
 // formerFlags adds them to the commands below root.
 func (a *app) formerFlags(root *cobra.Command) {
-	for _, path := range formerVerbose {
-		flags := commandAt(root, path).Flags()
-		flags.BoolP("verbose", "v", false, "has no effect: see --debug")
-		mustMark(flags.MarkHidden("verbose"))
-	}
-	for _, path := range formerReferrers {
-		cmd := commandAt(root, path)
-		const name = "allow-referrers-api"
-		wanted := cmd.Flags().Bool(name, false, "has no effect: the Referrers API is asked first")
-		mustMark(cmd.Flags().MarkHidden(name))
-		cmd.PreRun = func(*cobra.Command, []string) {
-			if !cmd.Flags().Changed(name) {
-				return
-			}
-			remedy := ""
-			if *wanted && path == "sign" {
-				remedy = ", use '--force-referrers-tag=false' instead"
-			}
-			a.warnf("flag '--%s' is deprecated and will be removed in future versions%s.", name, remedy)
+	eachCommand(root, func(cmd *cobra.Command, path string) {
+		if slices.Contains(formerVerbose, path) {
+			cmd.Flags().BoolP("verbose", "v", false, "has no effect: see --debug")
+			mustMark(cmd.Flags().MarkHidden("verbose"))
 		}
-	}
-	commandAt(root, "sign").MarkFlagsMutuallyExclusive("force-referrers-tag", "allow-referrers-api")
+		if slices.Contains(formerReferrers, path) {
+			a.formerReferrersFlag(cmd, path)
+		}
+	})
 }
 
-// commandAt finds a command of this program by its path below root.
-func commandAt(root *cobra.Command, path string) *cobra.Command {
-	cmd, _, err := root.Find(strings.Fields(path))
-	mustMark(err)
-	return cmd
+func (a *app) formerReferrersFlag(cmd *cobra.Command, path string) {
+	const name = "allow-referrers-api"
+	wanted := cmd.Flags().Bool(name, false, "has no effect: the Referrers API is asked first")
+	mustMark(cmd.Flags().MarkHidden(name))
+	if path == "sign" {
+		cmd.MarkFlagsMutuallyExclusive("force-referrers-tag", name)
+	}
+	cmd.PreRun = func(*cobra.Command, []string) {
+		if !cmd.Flags().Changed(name) {
+			return
+		}
+		remedy := ""
+		if *wanted && path == "sign" {
+			remedy = ", use '--force-referrers-tag=false' instead"
+		}
+		a.warnf("flag '--%s' is deprecated and will be removed in future versions%s.", name, remedy)
+	}
 }

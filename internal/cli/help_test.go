@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -63,6 +64,40 @@ var commandRows = []struct{ row, command, flags string }{
 var shorthands = map[string]string{
 	"debug": "d", "username": "u", "password": "p", "expiry": "e", "key": "k", "user-metadata": "m", "output": "o",
 	"type": "t", "store": "s", "signature": "s", "all": "a", "yes": "y", "bits": "b", "name": "n",
+}
+
+// TestCommandFor holds that a command of the tree that is made for one command line is
+// what it is in the whole tree.
+func TestCommandFor(t *testing.T) {
+	a := newApp(Env{Args: []string{"signet"}})
+	describe := func(cmd *cobra.Command) string {
+		return cmd.Short + "\n" + cmd.Long + "\n" + cmd.UsageString() + cmd.Flags().FlagUsages() + fmt.Sprint(cmd.PreRun != nil)
+	}
+	for _, b := range a.branches() {
+		whole := map[string]string{}
+		eachCommand(a.rootCommand(), func(cmd *cobra.Command, path string) { whole[path] = describe(cmd) })
+		seen := 0
+		root := a.commandFor([]string{b.name, "--help"})
+		eachCommand(root, func(cmd *cobra.Command, path string) {
+			if path != "help" && cmd.Name() != "completion" {
+				seen++
+			}
+			if want, there := whole[path]; !there || describe(cmd) != want {
+				t.Errorf("%s differs:\n%s\nin the whole tree:\n%s", path, describe(cmd), want)
+			}
+		})
+		if top, _, err := root.Find([]string{b.name}); err != nil || top.Name() != b.name || seen == 0 {
+			t.Errorf("%q: %v, %d commands", b.name, err, seen)
+		}
+		if len(root.Commands()) > 3 {
+			t.Errorf("%q: %d commands at the top", b.name, len(root.Commands()))
+		}
+	}
+	for _, args := range [][]string{nil, {"--help"}, {"ls"}, {"sgin"}, {"help", "sign"}, {cobra.ShellCompRequestCmd, "s"}} {
+		if got, want := len(a.commandFor(args).Commands()), len(a.rootCommand().Commands()); got != want {
+			t.Errorf("%q: %d commands at the top, want %d", args, got, want)
+		}
+	}
 }
 
 func TestCommands(t *testing.T) {

@@ -3,7 +3,6 @@ package peers
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,8 +24,8 @@ import (
 func stdioExample(b *testing.B) string {
 	b.Helper()
 	path := filepath.Join(filepath.Dir(binary(b, "signet")), "stdio", "notation-example"+exe())
-	if out, err := exec.Command("go", "build", "-o", path, "./stdioexample").CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
+	if err := goBuild(path, ".", "./stdioexample", "CGO_ENABLED=0"); err != nil {
+		b.Fatal(err)
 	}
 	return path
 }

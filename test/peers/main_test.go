@@ -55,12 +55,23 @@ func build() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "./cmd/...")
-	cmd.Dir = filepath.Join("..", "..")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return dir, fmt.Errorf("build of the programs under test: %w\n%s", err, out)
+	err = goBuild(dir+string(filepath.Separator), filepath.Join("..", ".."), "./cmd/...", "CGO_ENABLED=0")
+	if err == nil {
+		err = goBuild(dir+string(filepath.Separator), filepath.Join("..", ".."), "./cmd/notation-pkcs11")
 	}
-	return dir, nil
+	return dir, err
+}
+
+// goBuild builds programs as they are released: without a C compiler, but for the one
+// that loads modules.
+func goBuild(out, dir, pkg string, env ...string) error {
+	cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-o", out, pkg)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build of the programs under test: %w\n%s", err, out)
+	}
+	return nil
 }
 
 func exe() string {

@@ -26,10 +26,7 @@ import (
 // notationOne builds the program that verifies one artifact by notation-go.
 var notationOne = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(binaries.dir, "notation-one"+exe())
-	if out, err := exec.Command("go", "build", "-o", path, "./cmd/notation-one").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return path, nil
+	return path, goBuild(path, ".", "./cmd/notation-one", "CGO_ENABLED=0")
 })
 
 // perRepository is how many artifacts a repository of a fleet has.
