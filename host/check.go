@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -84,7 +85,9 @@ func (j *job) check(check trust.Check, do func() error) error {
 		return nil
 	}
 	err := j.outcome.run(check, j.verifier.now, do)
-	j.verifier.log().Debug("check", "signature", j.outcome.Digest, "check", check, "action", result.Action, "status", result.Status, "error", result.Err)
+	if log := j.verifier.log(); log.Enabled(context.Background(), slog.LevelDebug) { // what nobody reads need not be put together
+		log.Debug("check", "signature", j.outcome.Digest, "check", check, "action", result.Action, "status", result.Status, "error", result.Err)
+	}
 	return err
 }
 

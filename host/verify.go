@@ -249,8 +249,10 @@ func (v *Verifier) log() *slog.Logger {
 	if v.Logger != nil {
 		return v.Logger
 	}
-	return slog.New(slog.DiscardHandler)
+	return discard
 }
+
+var discard = slog.New(slog.DiscardHandler)
 
 // storeTypeFor is the type of trust store that may anchor a signing scheme (SCH-02..04).
 func storeTypeFor(scheme envelope.Scheme) trust.StoreType {
