@@ -59,10 +59,8 @@ func (m mark) covers(value uint64) bool {
 	return value != 0 && value <= m.value && m.value-value < m.width
 }
 
-// setMark gives a process that has just been started a mark of its own; the
-// zero one, which covers nothing, when the system does not let us. The caller
-// should keep the process waiting for its input until then, lest it has started
-// others already.
+// setMark gives a process that has just been started, and has not yet started others,
+// a mark of its own; the zero one, which covers nothing, when the system does not let us.
 func setMark(pid int) mark {
 	m := nextMark()
 	limit := unix.Rlimit{Cur: m.value, Max: m.value}

@@ -26,11 +26,10 @@ type Process struct {
 // not nil that group gets the terminal until the process has ended, if the
 // caller's group has it now; one process at a time holds it.
 //
-// What the process waits for on its standard input should be sent after Start has
-// returned: from then on its descendants are known wherever they go.
-//
 // On Linux the plugin is killed when the caller dies, and descendants are found
 // wherever they went; elsewhere on unix those that left the process group are not.
+// Where Linux does not let the process be traced, that begins when Start has returned:
+// what the process waits for on its standard input should be sent after that.
 //
 // Start waits until another process gives the terminal back, or ctx is done;
 // for nothing else does it look at ctx.
@@ -95,9 +94,13 @@ func startPatiently(cmd *exec.Cmd, busy func(error) bool) error {
 			return err
 		}
 		time.Sleep(pause)
-		fresh := exec.Cmd{Path: cmd.Path, Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir, Stdin: cmd.Stdin,
-			Stdout: cmd.Stdout, Stderr: cmd.Stderr, ExtraFiles: cmd.ExtraFiles, SysProcAttr: cmd.SysProcAttr}
-		*cmd = fresh
+		renew(cmd)
 	}
 	return cmd.Start()
+}
+
+// renew makes a command that could not be started ready to be started again.
+func renew(cmd *exec.Cmd) {
+	*cmd = exec.Cmd{Path: cmd.Path, Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir, Stdin: cmd.Stdin,
+		Stdout: cmd.Stdout, Stderr: cmd.Stderr, ExtraFiles: cmd.ExtraFiles, SysProcAttr: cmd.SysProcAttr}
 }
