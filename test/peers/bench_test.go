@@ -172,8 +172,9 @@ func (s *subject) bare(b *testing.B) func() bool {
 }
 
 // BenchmarkVerify measures one verification of one envelope by a verifier that
-// has seen its chain before, and the same by a new verifier each time (cold).
-// Names are made for benchstat -col /by.
+// has seen its chain before, and the same by a new verifier each time (cold). The names
+// say by whom, the type of the keys, the format of the envelope and the number of
+// certificates.
 func BenchmarkVerify(b *testing.B) {
 	specs := []struct {
 		name string
@@ -184,7 +185,7 @@ func BenchmarkVerify(b *testing.B) {
 			for _, certificates := range []int{2, 3} {
 				s := newSubject(b, key.spec, format, certificates)
 				for _, by := range s.contenders(b) {
-					b.Run(fmt.Sprintf("by=%s/key=%s/format=%s/certs=%d", by.name, key.name, format, certificates), func(b *testing.B) {
+					b.Run(fmt.Sprintf("%s/%s/%s/%dcerts", by.name, key.name, format, certificates), func(b *testing.B) {
 						b.ReportAllocs()
 						for b.Loop() {
 							if err := by.verify(); err != nil {

@@ -45,7 +45,7 @@ func run(out, keep, from string, count int, only string) error {
 		return err
 	}
 	if keep != "" {
-		if err := os.WriteFile(keep, output, 0o644); err != nil {
+		if err := os.WriteFile(keep, forBenchstat(output), 0o644); err != nil {
 			return err
 		}
 	}
@@ -87,6 +87,11 @@ func runAll(count int, only *regexp.Regexp) ([]byte, error) {
 		}
 	}
 	return output.Bytes(), nil
+}
+
+// forBenchstat names the contenders as benchstat -col /by wants them.
+func forBenchstat(output []byte) []byte {
+	return regexp.MustCompile(`(?m)^(Benchmark\w+/)([^/=\s]+/)`).ReplaceAll(output, []byte("${1}by=$2"))
 }
 
 func commit() string {

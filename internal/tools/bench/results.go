@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// key is a benchmark's name apart from its contender: "Verify" and
-// "certs=3/format=jws/key=P-256", parts in order of their names.
+// key is a benchmark's name apart from its contender: "Verify" and "P-256/jws/3certs".
 type key struct{ bench, of string }
 
 // results hold the values that a metric of a contender took, run by run.
@@ -32,15 +31,8 @@ func parse(output []byte) (all results, machine string) {
 		if match == nil {
 			continue
 		}
-		by, rest := "", []string{}
-		for part := range strings.SplitSeq(strings.Trim(match[2], "/"), "/") {
-			if value, ok := strings.CutPrefix(part, "by="); ok {
-				by = value
-			} else if part != "" {
-				rest = append(rest, part)
-			}
-		}
-		k := key{match[1], strings.Join(rest, "/")}
+		of, by := contender(strings.TrimPrefix(match[2], "/"))
+		k := key{match[1], of}
 		if all[k] == nil {
 			all[k] = map[string]map[string][]float64{}
 		}
@@ -55,6 +47,21 @@ func parse(output []byte) (all results, machine string) {
 		}
 	}
 	return all, machine
+}
+
+// contender takes the contender out of a benchmark's name below the first slash:
+// "by=signet/artifacts=1000", or "signet/P-256/jws/3certs" with nothing but values.
+func contender(name string) (of, by string) {
+	parts := strings.Split(name, "/")
+	i := slices.IndexFunc(parts, func(part string) bool { return strings.HasPrefix(part, "by=") })
+	if i < 0 && !strings.Contains(name, "=") {
+		i = 0
+	}
+	if i < 0 {
+		return name, ""
+	}
+	by = strings.TrimPrefix(parts[i], "by=")
+	return strings.Join(slices.Delete(parts, i, i+1), "/"), by
 }
 
 // value returns a metric of a contender; false when there is none.
