@@ -49,7 +49,7 @@ type Batch struct {
 	// Recursive adds to each index the manifests below it: at most MaxIndexMembers,
 	// at most MaxIndexDepth deep.
 	Recursive bool
-	// Workers is how many artifacts are worked on at a time; it must be positive.
+	// Workers is how many artifacts are worked on at a time; 0 means one.
 	Workers int
 	// Settled holds what an earlier run found out, by reference. Such an artifact is
 	// reported without another look at it.
@@ -223,20 +223,20 @@ func (b *Batch) run(ctx context.Context, report func(*BatchResult) error, do fun
 		if ctx.Err() != nil && result.Err != nil && !result.Final {
 			return nil // interrupted
 		}
-		if result.interrupted() {
-			return result.Err
+		if Interrupted(result.Outcome, result.Err) {
+			return fmt.Errorf("%w: %w", stdio.ErrInterrupted, result.Err)
 		}
 		return report(result)
 	})
 }
 
-// interrupted tells whether Ctrl-C ended the artifact's turn: a plugin that had the
-// terminal got it in the program's place.
-func (r *BatchResult) interrupted() bool {
-	if r.Err != nil && r.Outcome != nil && slices.ContainsFunc(r.Outcome.Signatures, func(s *SignatureOutcome) bool { return errors.Is(s.Err, stdio.ErrInterrupted) }) {
+// Interrupted tells whether Ctrl-C ended a signing or verification that came to outcome,
+// which may be nil, and err: a plugin that had the terminal got it in the program's place.
+func Interrupted(outcome *Outcome, err error) bool {
+	if err != nil && outcome != nil && slices.ContainsFunc(outcome.Signatures, func(s *SignatureOutcome) bool { return errors.Is(s.Err, stdio.ErrInterrupted) }) {
 		return true
 	}
-	return errors.Is(r.Err, stdio.ErrInterrupted)
+	return errors.Is(err, stdio.ErrInterrupted)
 }
 
 // items numbers the artifacts of the batch.

@@ -71,7 +71,7 @@ func (j *job) verify(ctx context.Context, mediaType string, data []byte) error {
 	if err := j.callRequired(ctx); err != nil {
 		return err
 	}
-	if err := j.matchBlob(); err != nil {
+	if err := j.matchBlob(ctx); err != nil {
 		return err
 	}
 	return j.userMetadata()
@@ -282,7 +282,7 @@ func (nobodyAsked) Check(_ context.Context, request revocation.Request) revocati
 }
 
 // matchBlob reads the file and compares it with the payload (BLOB-10).
-func (j *job) matchBlob() error {
+func (j *job) matchBlob(ctx context.Context) error {
 	if j.blob == nil {
 		return nil
 	}
@@ -291,7 +291,7 @@ func (j *job) matchBlob() error {
 		if !ok {
 			return fmt.Errorf("signature algorithm %q is not supported", j.envelope.Algorithm)
 		}
-		actual, err := describeBlob(j.blob, j.blobType, suite)
+		actual, err := describeBlob(ctx, j.blob, j.blobType, suite)
 		if err != nil {
 			return err
 		}

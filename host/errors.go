@@ -24,7 +24,7 @@ func (e *NoSignatureError) Error() string {
 type AllFailedError struct {
 	// Reference is the artifact's name with its digest.
 	Reference string
-	// MetadataMissing is true when signatures passed every check but none
+	// MetadataMissing is true when signatures passed every check but none of those
 	// carried the user metadata asked for (CLI-17).
 	MetadataMissing bool
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"hash"
 	"io"
 )
@@ -13,10 +14,10 @@ const (
 	blockSize = 256 << 10
 )
 
-// hashFile hashes r to its end and returns how many bytes that were. Reading takes a
-// fifth of the time that hashing does even when nothing has to come from a disk; so
-// one block is read while another is hashed.
-func hashFile(h hash.Hash, r io.Reader) (size int64, err error) {
+// hashFile hashes r to its end, or until ctx is done, and returns how many bytes that
+// were. Reading takes a fifth of the time that hashing does even when nothing has to
+// come from a disk; so one block is read while another is hashed.
+func hashFile(ctx context.Context, h hash.Hash, r io.Reader) (size int64, err error) {
 	head := make([]byte, headSize)
 	n, err := fill(r, head)
 	h.Write(head[:n]) // never fails
@@ -25,7 +26,8 @@ func hashFile(h hash.Hash, r io.Reader) (size int64, err error) {
 	}
 	size = int64(n)
 	var failure error // of the reader; to be read when it has ended
-	full, free := make(chan []byte, 1), make(chan []byte, 2)
+	full, free := make(chan []byte, 2), make(chan []byte, 2)
+	defer close(free)
 	free <- make([]byte, blockSize)
 	free <- make([]byte, blockSize)
 	go func() {
@@ -39,12 +41,19 @@ func hashFile(h hash.Hash, r io.Reader) (size int64, err error) {
 			}
 		}
 	}()
-	for block := range full {
-		h.Write(block)
-		size += int64(len(block))
-		free <- block[:cap(block)]
+	for {
+		select {
+		case block, more := <-full:
+			if !more {
+				return size, failure
+			}
+			h.Write(block)
+			size += int64(len(block))
+			free <- block[:cap(block)]
+		case <-ctx.Done():
+			return size, context.Cause(ctx)
+		}
 	}
-	return size, failure
 }
 
 // fill reads until block is full or r has an error, which at its end is io.EOF. (Of

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -22,7 +23,7 @@ func TestHashFile(t *testing.T) {
 			"end with the data": iotest.DataErrReader,
 		} {
 			h := sha256.New()
-			n, err := hashFile(h, shape(bytes.NewReader(data[:size])))
+			n, err := hashFile(t.Context(), h, shape(bytes.NewReader(data[:size])))
 			if want := sha256.Sum256(data[:size]); err != nil || n != int64(size) || !bytes.Equal(h.Sum(nil), want[:]) {
 				t.Errorf("%d bytes, %s: %d, %v, %x", size, name, n, err, h.Sum(nil))
 			}
@@ -30,9 +31,65 @@ func TestHashFile(t *testing.T) {
 	}
 	for _, broken := range []error{errors.New("the disk is broken"), io.ErrUnexpectedEOF} {
 		for _, size := range []int{0, 1, headSize, headSize + 1, headSize + blockSize, headSize + 2*blockSize + 1} {
-			if _, err := hashFile(sha256.New(), io.MultiReader(bytes.NewReader(data[:size]), iotest.ErrReader(broken))); err != broken {
+			if _, err := hashFile(t.Context(), sha256.New(), io.MultiReader(bytes.NewReader(data[:size]), iotest.ErrReader(broken))); err != broken {
 				t.Errorf("after %d bytes: %v, want %v", size, err, broken)
 			}
 		}
 	}
+}
+
+// endless is a file without end.
+type endless struct{ reads chan struct{} }
+
+func (e endless) Read(p []byte) (int, error) {
+	select {
+	case e.reads <- struct{}{}:
+	default:
+	}
+	return len(p), nil
+}
+
+// silent is a pipe that nobody writes to any more, after a first block.
+type silent struct {
+	head    io.Reader
+	blocked chan struct{}
+	end     <-chan struct{}
+}
+
+func (s *silent) Read(p []byte) (int, error) {
+	if n, err := s.head.Read(p); err == nil {
+		return n, nil
+	}
+	close(s.blocked)
+	<-s.end
+	return 0, io.EOF
+}
+
+func TestHashFileEndsWithContext(t *testing.T) {
+	t.Parallel()
+	gone := errors.New("the user went home")
+	t.Run("file without end", func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		r := endless{make(chan struct{})}
+		go func() {
+			for range 3 {
+				<-r.reads
+			}
+			cancel(gone)
+		}()
+		if _, err := hashFile(ctx, sha256.New(), r); err != gone {
+			t.Error(err)
+		}
+	})
+	t.Run("silent pipe", func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		r := &silent{head: bytes.NewReader(make([]byte, headSize+blockSize)), blocked: make(chan struct{}), end: t.Context().Done()}
+		go func() {
+			<-r.blocked
+			cancel(gone)
+		}()
+		if _, err := hashFile(ctx, sha256.New(), r); err != gone {
+			t.Error(err)
+		}
+	})
 }

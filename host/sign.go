@@ -105,13 +105,14 @@ func (s *Signer) prepare(ctx context.Context, repo artifact.Repository, referenc
 }
 
 // SignBlob reads a file to its end, signs its digest and returns the envelope.
-// mediaType is the file's. Memory use does not depend on the file's size.
+// mediaType is the file's. Memory use does not depend on the file's size. When ctx is
+// done while the file is read, a last read may still be under way afterwards.
 func (s *Signer) SignBlob(ctx context.Context, blob io.Reader, mediaType string) ([]byte, error) {
 	suite, err := s.Key.Suite(ctx)
 	if err != nil {
 		return nil, err
 	}
-	target, err := describeBlob(blob, mediaType, suite)
+	target, err := describeBlob(ctx, blob, mediaType, suite)
 	if err != nil {
 		return nil, err
 	}
@@ -221,10 +222,10 @@ func mergeMetadata(annotations, metadata map[string]string) (map[string]string, 
 }
 
 // describeBlob hashes a file as its signature will name it (BLOB-02, ALG-04).
-func describeBlob(blob io.Reader, mediaType string, suite protocol.Suite) (ocispec.Descriptor, error) {
+func describeBlob(ctx context.Context, blob io.Reader, mediaType string, suite protocol.Suite) (ocispec.Descriptor, error) {
 	algorithm := blobDigest(suite)
 	digester := algorithm.Digester()
-	size, err := hashFile(digester.Hash(), blob)
+	size, err := hashFile(ctx, digester.Hash(), blob)
 	if err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("read the file: %w", err)
 	}

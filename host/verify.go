@@ -119,7 +119,7 @@ func (v *Verifier) VerifyArtifact(ctx context.Context, repo artifact.Repository,
 func (v *Verifier) examine(ctx context.Context, repo artifact.Repository, req ArtifactRequest, statement *trust.Statement, outcome *Outcome) error {
 	stores := v.openStores(ctx, statement)
 	ballot := newBallot(statement)
-	metadataMissing := false
+	passed, metadataMissing := 0, false
 	for manifest, err := range repo.Signatures(ctx, outcome.Artifact) {
 		if err != nil {
 			return err
@@ -134,6 +134,7 @@ func (v *Verifier) examine(ctx context.Context, repo artifact.Repository, req Ar
 			metadata: req.UserMetadata, config: req.PluginConfig, outcome: result,
 		})
 		if result.Err == nil {
+			passed++
 			if outcome.Verified = ballot.cast(result); outcome.Verified != nil {
 				return nil
 			}
@@ -148,7 +149,7 @@ func (v *Verifier) examine(ctx context.Context, repo artifact.Repository, req Ar
 	switch {
 	case len(outcome.Signatures) == 0:
 		return &NoSignatureError{Reference: outcome.Reference}
-	case metadataMissing:
+	case metadataMissing && passed == 0:
 		return &AllFailedError{Reference: outcome.Reference, MetadataMissing: true}
 	case len(outcome.Signatures) >= req.MaxSignatures:
 		return &LimitError{Max: req.MaxSignatures}
@@ -200,7 +201,8 @@ type BlobRequest struct {
 }
 
 // VerifyBlob verifies a file by its detached signature. The file is read once,
-// to its end, and only after the signature is found to be trusted.
+// to its end, and only after the signature is found to be trusted. When ctx is done
+// meanwhile, a last read may still be under way afterwards.
 func (v *Verifier) VerifyBlob(ctx context.Context, blob io.Reader, req BlobRequest) (*Outcome, error) {
 	policy, err := v.Policies.BlobPolicy(ctx)
 	if err != nil {

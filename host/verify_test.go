@@ -734,9 +734,9 @@ func TestThreshold(t *testing.T) {
 		}
 		return s
 	}
-	missed := func(t *testing.T, s *stage, found int) {
+	missed := func(t *testing.T, s *stage, found int, edits ...func(*ArtifactRequest)) {
 		t.Helper()
-		outcome, err := s.verify()
+		outcome, err := s.verify(edits...)
 		threshold := errorAs[*ThresholdError](err)
 		if threshold == nil || threshold.Found != found || len(outcome.Verified) != 0 {
 			t.Errorf("error %v, want %d found", err, found)
@@ -750,6 +750,15 @@ func TestThreshold(t *testing.T) {
 		}
 	})
 	t.Run("one signer twice", func(t *testing.T) { missed(t, two(t, "identity", signer{"a", "r"}, signer{"a", "r"}), 1) })
+	t.Run("VER-21 metadata that too few signers signed", func(t *testing.T) {
+		s := two(t, "identity", signer{"b", "r"})
+		root := testpki.Root(t, "r2")
+		s.stores[trust.StoreRef{Type: trust.StoreCA, Name: "acme"}] = append(s.stores[trust.StoreRef{Type: trust.StoreCA, Name: "acme"}], root.Cert)
+		target := s.target
+		target.Annotations = map[string]string{"stage": "built"}
+		s.sign(by(root.Leaf(t, "a", protocol.KeySpecEC256)), about(target))
+		missed(t, s, 1, func(r *ArtifactRequest) { r.UserMetadata = target.Annotations })
+	})
 	t.Run("one key under two names", func(t *testing.T) {
 		s := two(t, "identity", signer{"a", "r"})
 		root := testpki.Root(t, "r2")

@@ -3,19 +3,16 @@
 package main
 
 import (
-	"context"
 	"io"
 	"log"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/signet-project/signet/internal/cli"
 )
 
 func main() {
 	log.SetOutput(io.Discard) // remarks of net/http on servers; errors tell what matters
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, received := untilSignal()
 	home, _ := os.UserHomeDir() // without one the directories are below the current one
 	status := cli.Run(ctx, cli.Env{
 		Args:    os.Args,
@@ -25,6 +22,8 @@ func main() {
 		Environ: os.Environ(),
 		Home:    home,
 	})
-	stop()
+	if status != 0 {
+		endBySignal(received(), status)
+	}
 	os.Exit(status)
 }

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// Each calls do for every entry, for at most workers of them at a time, and done
+// Each calls do for every entry, for at most workers of them at a time, one at least, and done
 // with each result as it comes, one call at a time. It stops taking entries when
 // ctx is done or done returns an error; what is then under way has its context
 // cancelled, and done sees its result unless it was done that failed. Each returns
@@ -26,7 +26,7 @@ func Each[T, R any](ctx context.Context, workers int, entries iter.Seq[T], do fu
 		}
 	}()
 	var running sync.WaitGroup
-	for range workers {
+	for range max(1, workers) {
 		running.Go(func() {
 			for entry := range todo {
 				results <- do(ctx, entry)
@@ -52,7 +52,7 @@ func Each[T, R any](ctx context.Context, workers int, entries iter.Seq[T], do fu
 	return context.Cause(ctx)
 }
 
-// InOrder calls do for the entries, for at most workers of them at a time, and
+// InOrder calls do for the entries, for at most workers of them at a time, one at least, and
 // yields the results in the order of the entries. When the caller wants no more,
 // or ctx is done, it ends once what is under way has ended.
 func InOrder[T, R any](ctx context.Context, workers int, entries iter.Seq[T], do func(context.Context, T) R) iter.Seq[R] {
@@ -60,7 +60,7 @@ func InOrder[T, R any](ctx context.Context, workers int, entries iter.Seq[T], do
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		// What is under way is the one waited for and those in the queue.
-		queue := make(chan chan R, workers-1)
+		queue := make(chan chan R, max(1, workers)-1)
 		var running sync.WaitGroup
 		defer running.Wait()
 		running.Go(func() {

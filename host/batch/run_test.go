@@ -52,6 +52,18 @@ func TestEach(t *testing.T) {
 			}
 		})
 	})
+	t.Run("no number of workers is one", func(t *testing.T) {
+		for _, workers := range []int{0, -1} {
+			seen := 0
+			err := Each(t.Context(), workers, numbers(3), func(_ context.Context, i int) int { return i }, func(int) error { seen++; return nil })
+			if err != nil || seen != 3 {
+				t.Errorf("Each by %d: %d, %v", workers, seen, err)
+			}
+			if got := slices.Collect(InOrder(t.Context(), workers, numbers(3), func(_ context.Context, i int) int { return i })); len(got) != 3 {
+				t.Errorf("InOrder by %d: %v", workers, got)
+			}
+		}
+	})
 	t.Run("an error of a report ends it", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var work busy

@@ -137,7 +137,7 @@ func (t *Token) findChain(cert *x509.Certificate, roots []*x509.Certificate, sig
 		}
 	}
 	if first == nil {
-		first = fmt.Errorf("%w: certificate with subject %q does not lead to a trusted root, trust the root certificate of its issuer %q if that is right",
+		first = fmt.Errorf("%w: certificate with subject %q, issued by %q, does not lead to a trusted root",
 			ErrUntrusted, pki.DisplayName(cert.RawSubject), pki.DisplayName(cert.RawIssuer))
 	}
 	return nil, first

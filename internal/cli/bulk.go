@@ -280,7 +280,7 @@ func (r *bulkReport) finish(ctx context.Context, err error) error {
 	left := r.total - r.done
 	switch {
 	case left > 0 && ctx.Err() != nil:
-		return fmt.Errorf("interrupted before %s of %s artifacts were %s", number(left), number(r.total), strings.ToLower(r.job.done))
+		return fmt.Errorf("%w before %s of %s artifacts were %s", errInterrupted, number(left), number(r.total), strings.ToLower(r.job.done))
 	case err != nil && ctx.Err() == nil:
 		return err
 	case len(r.failures) > 0:

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"github.com/signet-project/signet/host/config"
 	"github.com/signet-project/signet/host/revocation"
 	"github.com/signet-project/signet/host/trust"
+	"github.com/signet-project/signet/protocol/stdio"
 )
 
 // Env is what the command line takes from its process.
@@ -36,10 +38,22 @@ type Env struct {
 	Now func() time.Time
 }
 
-// Run executes one command line and returns the exit status: 0 on success, 1 on
-// any error, which has then been written to Stderr.
+// Exit statuses of runs that came to an early end, as shells give them: 128 and the
+// number of a signal.
+const (
+	// StatusInterrupted: Ctrl-C ended a plugin that had the terminal.
+	StatusInterrupted = 130
+	// StatusBrokenPipe: nobody reads standard output any more. Nothing was said of it.
+	StatusBrokenPipe = 141
+)
+
+// Run executes one command line and returns the exit status: 0 on success, 1 on any
+// error, which has then been written to Stderr, or one of those above. When ctx is done
+// the run ends early.
 func Run(ctx context.Context, env Env) int {
-	stderr, stdout := &lineWriter{w: env.Stderr}, &resultWriter{w: env.Stdout}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stderr, stdout := &lineWriter{w: env.Stderr}, &resultWriter{w: env.Stdout, broken: cancel}
 	env.Stderr, env.Stdout = stderr, stdout
 	a := newApp(env)
 	a.interrupted = ctx.Done()
@@ -49,15 +63,27 @@ func Run(ctx context.Context, env Env) int {
 	if err == nil {
 		err = stdout.failure()
 	}
-	if err != nil {
-		stderr.endLine()
-		a.eprintln("Error: " + err.Error())
-		if advice := a.advice(err); advice != "" && ctx.Err() == nil { // who interrupts knows why
-			a.eprintln(advice)
-		}
-		return 1
+	switch {
+	case err == nil:
+		return 0
+	case stdout.isBroken():
+		return StatusBrokenPipe
 	}
-	return 0
+	if (ctx.Err() != nil || errors.Is(err, stdio.ErrInterrupted)) && !errors.Is(err, errInterrupted) {
+		err = errInterrupted // whatever failed for that reason
+	}
+	stderr.endLine()
+	a.eprintln("Error: " + err.Error())
+	switch {
+	case ctx.Err() != nil: // who did it needs no advice
+		return 1
+	case errors.Is(err, errInterrupted):
+		return StatusInterrupted
+	}
+	if advice := a.advice(err); advice != "" {
+		a.eprintln(advice)
+	}
+	return 1
 }
 
 // Command is the tree of commands that Run executes, for what is made of their help.

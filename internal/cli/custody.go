@@ -190,7 +190,7 @@ func (g givenPolicy) BlobPolicy(context.Context) (*trust.BlobPolicy, error) {
 func (a *app) custody(ctx context.Context, found *signatures, shown iter.Seq[*signatureView], unread *[]unreadSignature, f *inspectFlags) error {
 	page := &custodyPage{
 		Reference: found.reference, Artifact: found.artifact, LimitExceeded: found.exceeded,
-		Program: a.name, Version: Version(), Now: time.Now(),
+		Program: a.name, Version: Version(), Now: a.Now(),
 	}
 	if err := a.verdict(ctx, page, found, f); err != nil {
 		return err

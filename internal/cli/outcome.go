@@ -26,6 +26,9 @@ func (a *app) reportFlags(cmd *cobra.Command, formats ...string) *reportFlags {
 // report shows the result of a verification, err being its error, and returns
 // the error to end with. A nil outcome means that it did not begin.
 func (a *app) report(f *reportFlags, outcome *host.Outcome, err error) error {
+	if err != nil && (a.isInterrupted() || host.Interrupted(outcome, err)) {
+		return errInterrupted // which is no verdict
+	}
 	if err != nil {
 		err = a.verifyError(outcome, err)
 	}

@@ -36,8 +36,18 @@ func (a *app) confirm(question string, assumeYes bool) (bool, error) {
 	return false, nil
 }
 
-// errInterrupted says that the user ended the run at a prompt.
+// errInterrupted says that the user ended the run.
 var errInterrupted = errors.New("interrupted")
+
+// isInterrupted tells whether the run is to end.
+func (a *app) isInterrupted() bool {
+	select {
+	case <-a.interrupted:
+		return true
+	default:
+		return false
+	}
+}
 
 // await reads, and gives up when the run is interrupted: a read from a terminal
 // does not end by itself then.

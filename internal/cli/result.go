@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"text/tabwriter"
 )
 
@@ -17,6 +19,8 @@ type resultWriter struct {
 	mu  sync.Mutex
 	w   io.Writer
 	err error
+	// broken is called when nobody reads any more.
+	broken func()
 }
 
 func (r *resultWriter) Write(p []byte) (int, error) {
@@ -25,8 +29,18 @@ func (r *resultWriter) Write(p []byte) (int, error) {
 	n, err := r.w.Write(p)
 	if r.err == nil {
 		r.err = err
+		if errors.Is(err, syscall.EPIPE) {
+			r.broken()
+		}
 	}
 	return n, err
+}
+
+// isBroken tells whether nobody reads any more.
+func (r *resultWriter) isBroken() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return errors.Is(r.err, syscall.EPIPE)
 }
 
 func (r *resultWriter) failure() error {
