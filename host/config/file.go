@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,7 +10,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/natefinch/atomic"
+
+	"github.com/signet-project/signet/host/internal/wholefile"
 )
 
 // maxFileSize bounds a configuration file, in bytes.
@@ -32,23 +32,7 @@ func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%q is %w", path, ErrNotRegular)
 	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	temp, err := os.CreateTemp(dir, tempPrefix(path)+"*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	_, err = temp.Write(data)
-	if err := errors.Join(err, temp.Chmod(mode), temp.Sync(), temp.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if err := atomic.ReplaceFile(temp.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return wholefile.Replace(path, data, wholefile.Replacement{Temp: tempPrefix(path) + "*", Mode: mode, Sync: true})
 }
 
 // tempPrefix begins the names of the temporary files of WriteFile.
@@ -131,24 +115,9 @@ func readLinked(path string) ([]byte, error) {
 
 // readFile reads a regular file of bounded size; links are refused.
 func readFile(path string) ([]byte, error) {
-	before, err := os.Lstat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !before.Mode().IsRegular() {
+	data, _, err := wholefile.ReadRegular(path, maxFileSize, false)
+	if errors.Is(err, wholefile.ErrNotRegular) {
 		return nil, fmt.Errorf("%q is %w", path, ErrNotRegular)
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxFileSize {
-		return nil, fmt.Errorf("%s is larger than %d MiB", path, maxFileSize>>20)
-	}
-	return data, nil
+	return data, err
 }

@@ -8,18 +8,17 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
 
+	"github.com/signet-project/signet/host/internal/wholefile"
 	"github.com/signet-project/signet/host/pki"
 )
 
@@ -232,17 +231,9 @@ func loadRoots(paths []string) (*x509.CertPool, error) {
 }
 
 func readCertificates(path string) ([]*x509.Certificate, error) {
-	file, err := os.Open(path)
+	data, err := wholefile.Read(path, maxCAFileSize)
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority file: %w", err)
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxCAFileSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("certificate authority file: %w", err)
-	}
-	if len(data) > maxCAFileSize {
-		return nil, fmt.Errorf("certificate authority file %q has more than %d bytes", path, maxCAFileSize)
 	}
 	certs, err := pki.ParseCertificates(data)
 	if err != nil {

@@ -1,13 +1,10 @@
 package plugin
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -17,7 +14,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gofrs/flock"
-	"github.com/natefinch/atomic"
+
+	"github.com/signet-project/signet/host/internal/wholefile"
 )
 
 // lockFileName is the file beside the plugins that holds their pins.
@@ -172,7 +170,7 @@ func (s lockStore) path() string { return filepath.Join(s.dir, lockFileName) }
 // load reads the lock file. It returns nil and no error when there is none, and
 // a [*LockError] when it cannot be used.
 func (s lockStore) load() (*lockFile, error) {
-	data, err := s.read()
+	data, _, err := wholefile.ReadRegular(s.path(), maxLockSize, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -186,41 +184,13 @@ func (s lockStore) load() (*lockFile, error) {
 	return lock, nil
 }
 
-func (s lockStore) read() ([]byte, error) {
-	info, err := os.Lstat(s.path())
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("not a regular file")
-	}
-	f, err := os.Open(s.path())
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxLockSize+1))
-}
-
 // save replaces the lock file, in one step for all who read it.
 func (s lockStore) save(lock *lockFile) error {
 	data, err := lock.format()
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(s.dir, scratchPrefix+"lock-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	if _, err := io.Copy(f, bytes.NewReader(data)); err != nil {
-		return err
-	}
-	if err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return atomic.ReplaceFile(f.Name(), s.path())
+	return wholefile.Replace(s.path(), data, wholefile.Replacement{Temp: scratchPrefix + "lock-*", Mode: 0o644, Sync: true})
 }
 
 // guard waits for the right to change plugins and lock file and takes it; the

@@ -2,14 +2,12 @@ package plugin
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/signet-project/signet/host/internal/filestate"
+	"github.com/signet-project/signet/host/internal/wholefile"
 )
 
 // maxMemorySize bounds, in bytes, what is read of a memory file.
@@ -75,15 +73,8 @@ func (m *Manager) loadMemory(o *opened, name string) *memory {
 	if path == "" || checkOwner(name, m.opts.MemoryDir) != nil || checkOwner(name, path) != nil {
 		return remembered
 	}
-	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
-		return remembered
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return remembered
-	}
-	defer f.Close()
-	if json.NewDecoder(io.LimitReader(f, maxMemorySize)).Decode(remembered) != nil {
+	data, _, err := wholefile.ReadRegular(path, maxMemorySize, false)
+	if err != nil || json.Unmarshal(data, remembered) != nil {
 		return &memory{}
 	}
 	return remembered
@@ -115,19 +106,5 @@ func replaceMemory(path string, remembered *memory) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), scratchPrefix+"*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return wholefile.Replace(path, data, wholefile.Replacement{Temp: scratchPrefix + "*"})
 }

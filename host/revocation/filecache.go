@@ -7,9 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/signet-project/signet/host/internal/wholefile"
 )
 
 // CacheWarning is what Checker.Warn is told, once, when the file cache could
@@ -44,21 +45,14 @@ func (f *FileCache) path(url string) string {
 
 // load returns nil without an error when nothing is kept for the URL.
 func (f *FileCache) load(url string) (*cached, error) {
-	info, err := os.Stat(f.path(url))
+	data, info, err := wholefile.ReadRegular(f.path(url), maxCacheFile, true)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
+	var content *cached
+	if err == nil {
+		content, err = decodeCached(data)
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxCacheFile {
-		return nil, fmt.Errorf("CRL cache file %s is not a regular file of moderate size", f.path(url))
-	}
-	data, err := os.ReadFile(f.path(url))
-	if err != nil {
-		return nil, err
-	}
-	content, err := decodeCached(data)
 	if err != nil {
 		return nil, fmt.Errorf("CRL cache file %s: %w", f.path(url), err)
 	}
@@ -82,29 +76,10 @@ func decodeCached(data []byte) (*cached, error) {
 
 // store keeps content for a URL. Readers see the old file or the new one, never
 // a part.
-func (f *FileCache) store(url string, content *cached) (err error) {
+func (f *FileCache) store(url string, content *cached) error {
 	data, err := json.Marshal(content)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
-		return err
-	}
-	temp, err := os.CreateTemp(f.Dir, "notation-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(temp.Name())
-		}
-	}()
-	_, err = temp.Write(data)
-	if err = errors.Join(err, temp.Close()); err != nil {
-		return err
-	}
-	if err := os.Chtimes(temp.Name(), content.storedAt, content.storedAt); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), f.path(url))
+	return wholefile.Replace(f.path(url), data, wholefile.Replacement{Temp: "notation-*", Modified: content.storedAt})
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/signet-project/signet/host/internal/wholefile"
 	"github.com/signet-project/signet/host/pki"
 )
 
@@ -56,8 +57,8 @@ func (s *DirStore) Add(ref StoreRef, path string) error {
 	if err := CheckStore(ref); err != nil {
 		return err
 	}
-	data, _, err := readRegular(path, maxCertificateFile, true)
-	if errors.Is(err, errNotRegular) {
+	data, _, err := wholefile.ReadRegular(path, maxCertificateFile, true)
+	if errors.Is(err, wholefile.ErrNotRegular) {
 		return fmt.Errorf("%s is %w", path, err)
 	}
 	if err != nil {
@@ -168,8 +169,8 @@ func (s *DirStore) Show(ref StoreRef, name string) ([]*x509.Certificate, error) 
 	if err := checkFile(ref, name); err != nil {
 		return nil, err
 	}
-	data, _, err := readRegular(filepath.Join(s.Path(ref), name), maxCertificateFile, s.AllowSymlinks)
-	if errors.Is(err, errNotRegular) {
+	data, _, err := wholefile.ReadRegular(filepath.Join(s.Path(ref), name), maxCertificateFile, s.AllowSymlinks)
+	if errors.Is(err, wholefile.ErrNotRegular) {
 		return nil, &CertificateFileError{ref, name, err}
 	}
 	if err != nil {
@@ -226,7 +227,7 @@ func (s *DirStore) Delete(ref StoreRef, name string) error {
 		return err
 	}
 	if info.IsDir() {
-		return &CertificateFileError{ref, name, errNotRegular}
+		return &CertificateFileError{ref, name, wholefile.ErrNotRegular}
 	}
 	if err := os.Remove(path); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/signet-project/signet/host/internal/filestate"
+	"github.com/signet-project/signet/host/internal/wholefile"
 )
 
 // The names of policy files in the configuration directory (TP-01, TP-02).
@@ -81,7 +82,7 @@ var (
 func (f FilePolicies) read(names []string) (data []byte, path string, info fs.FileInfo, err error) {
 	for _, name := range names {
 		path = filepath.Join(f.Dir, name)
-		data, info, err = readRegular(path, maxPolicySize, f.AllowSymlinks)
+		data, info, err = wholefile.ReadRegular(path, maxPolicySize, f.AllowSymlinks)
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
@@ -122,7 +123,7 @@ type PolicyFileError struct {
 // Error says what is wrong with the file (TP-03).
 func (e *PolicyFileError) Error() string {
 	switch {
-	case errors.Is(e.Err, errNotRegular):
+	case errors.Is(e.Err, wholefile.ErrNotRegular):
 		return "trust policy is not a regular file (symlinks are not supported). To create a trust policy, see: " + quickstart
 	case errors.Is(e.Err, fs.ErrPermission):
 		return fmt.Sprintf("unable to read trust policy due to file permissions, please verify the permissions of %s", e.Path)

@@ -119,7 +119,7 @@ func TestFilePolicies(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := oci(t, FilePolicies{Dir: dir})
-		wantText(t, err, "larger than")
+		wantText(t, err, "has more than")
 	})
 	t.Run("TP-02 blob file", func(t *testing.T) {
 		t.Parallel()

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/signet-project/signet/host/internal/wholefile"
 	"github.com/signet-project/signet/host/pki"
 )
 
@@ -109,7 +110,7 @@ func (e *CertificateFileError) Error() string {
 	place := fmt.Sprintf("%s in trust store %s of type %s", e.File, e.Ref.Name, e.Ref.Type)
 	rule, broken := errors.AsType[*UntrustedCertificateError](e.Err)
 	switch {
-	case errors.Is(e.Err, errNotRegular):
+	case errors.Is(e.Err, wholefile.ErrNotRegular):
 		return fmt.Sprintf("trusted certificate %s is not a regular file (directories or symlinks are not supported)", place)
 	case broken && rule.Type == StoreTSA:
 		return fmt.Sprintf("trusted certificate %s is invalid: %v", place, rule)
@@ -358,7 +359,7 @@ func (s *DirStore) readFile(path string, kind StoreType, before *cachedStore) (c
 		}
 	}
 	now := s.now()
-	data, info, err := readRegular(path, maxCertificateFile, s.AllowSymlinks)
+	data, info, err := wholefile.ReadRegular(path, maxCertificateFile, s.AllowSymlinks)
 	if err != nil {
 		return cachedFile{}, err
 	}

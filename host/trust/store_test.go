@@ -141,7 +141,7 @@ func TestStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := NewDirStore(dir, nil).Certificates(t.Context(), acme)
-		wantText(t, err, "larger than")
+		wantText(t, err, "has more than")
 	})
 	t.Run("TS-09 an intermediate can be pinned", func(t *testing.T) {
 		t.Parallel()

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package trust
+package wholefile
 
 // openNonblock is not needed here: files are checked to be regular first.
 const openNonblock = 0

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package config
+package wholefile
 
 // syncDir does nothing: the rename is written through.
 func syncDir(string) error { return nil }
