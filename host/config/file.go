@@ -35,6 +35,13 @@ func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	return wholefile.Replace(path, data, wholefile.Replacement{Temp: tempPrefix(path) + "*", Mode: mode, Sync: true})
 }
 
+// SizeError says that a file is larger than is read.
+type SizeError = wholefile.SizeError
+
+// ReadFile reads a file that somebody names, which may be a link or a pipe, of at most
+// limit bytes. Errors are a [*SizeError] and those of the file system.
+func ReadFile(path string, limit int64) ([]byte, error) { return wholefile.Read(path, limit) }
+
 // tempPrefix begins the names of the temporary files of WriteFile.
 func tempPrefix(path string) string { return "." + filepath.Base(path) + "-tmp-" }
 

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/signet-project/signet/host/config"
+	"github.com/signet-project/signet/host/internal/wholefile"
+	"github.com/signet-project/signet/host/netclient"
 	"github.com/signet-project/signet/host/pki"
 )
 
@@ -51,12 +52,15 @@ func (e *examination) settings() {
 	}
 }
 
+// maxFileSize bounds a file of certificates, of a key or of credentials, in bytes.
+const maxFileSize = 16 << 20
+
 // caFile checks a file of certificate authorities that a setting names.
 func (e *examination) caFile(path, setting, file string) {
 	if file == "" {
 		return
 	}
-	data, err := os.ReadFile(file)
+	data, err := wholefile.Read(file, maxFileSize)
 	if err == nil {
 		_, err = pki.ParseCertificates(data)
 	}
@@ -71,7 +75,7 @@ func (e *examination) clientCertificate(path, host string, registry config.Regis
 		return
 	}
 	var cert *x509.Certificate
-	pair, err := tls.LoadX509KeyPair(registry.CertFile, registry.KeyFile)
+	pair, err := netclient.Certificate{CertFile: registry.CertFile, KeyFile: registry.KeyFile}.Load()
 	if err == nil {
 		cert, err = x509.ParseCertificate(pair.Certificate[0]) // its Leaf may be nil
 	}
@@ -92,7 +96,7 @@ func (e *examination) clientCertificate(path, host string, registry config.Regis
 // credentials looks at where a file lets registry credentials be kept. That it is
 // malformed has been said of our own, and is told here of Docker's.
 func (e *examination) credentials(path string) {
-	data, err := os.ReadFile(path)
+	data, err := wholefile.Read(path, maxFileSize)
 	if path == "" || err != nil {
 		return
 	}
@@ -193,6 +197,9 @@ func quoted(name string) string {
 func reason(err error) string {
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
 		return failed.Err.Error()
+	}
+	if large, ok := errors.AsType[*wholefile.SizeError](err); ok {
+		return fmt.Sprintf("it has more than %d bytes", large.Limit)
 	}
 	return err.Error()
 }

@@ -4,11 +4,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/signet-project/signet/host/config"
+	"github.com/signet-project/signet/host/internal/wholefile"
 	"github.com/signet-project/signet/host/pki"
 )
 
@@ -76,7 +76,7 @@ func loadPair(key config.Key) ([]*x509.Certificate, error) {
 	if key.KeyPath == "" || key.CertPath == "" {
 		return nil, errors.New("its entry names no plugin, and not both a key file and a certificate file")
 	}
-	data, err := os.ReadFile(key.KeyPath)
+	data, err := wholefile.Read(key.KeyPath, maxFileSize)
 	if err != nil {
 		return nil, fmt.Errorf("its key file %s cannot be read: %s", key.KeyPath, reason(err))
 	}
@@ -84,7 +84,7 @@ func loadPair(key config.Key) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("its key file %s cannot be used: %w", key.KeyPath, err)
 	}
-	if data, err = os.ReadFile(key.CertPath); err != nil {
+	if data, err = wholefile.Read(key.CertPath, maxFileSize); err != nil {
 		return nil, fmt.Errorf("its certificate file %s cannot be read: %s", key.CertPath, reason(err))
 	}
 	chain, err := pki.ParseCertificateChain(data)

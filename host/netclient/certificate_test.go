@@ -3,6 +3,7 @@ package netclient
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -130,6 +131,20 @@ func TestBadClientCertificate(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestLargeClientCertificate(t *testing.T) {
+	t.Parallel()
+	p := newParty(t)
+	large := filepath.Join(t.TempDir(), "large.pem")
+	if err := errors.Join(os.WriteFile(large, nil, 0o600), os.Truncate(large, maxFileSize+1)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []Certificate{{CertFile: large, KeyFile: p.KeyFile}, {CertFile: p.CertFile, KeyFile: large}} {
+		if _, err := c.Load(); err == nil || err.Error() != large+" has more than 16777216 bytes" {
+			t.Error(err)
+		}
 	}
 }
 

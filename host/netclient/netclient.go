@@ -31,8 +31,9 @@ const (
 	maxHeaderBytes   = 64 << 10
 	// maxIdle is how many connections are kept for the next request. A run over many
 	// artifacts of one registry has that many requests under way.
-	maxIdle       = 256
-	maxCAFileSize = 16 << 20
+	maxIdle = 256
+	// maxFileSize bounds a file of certificates or of a key, in bytes.
+	maxFileSize = 16 << 20
 )
 
 // Options says how a client reaches the network. The zero value goes there
@@ -62,6 +63,19 @@ type Options struct {
 // certificate with its chain, and its private key.
 type Certificate struct {
 	CertFile, KeyFile string
+}
+
+// Load reads the files.
+func (c Certificate) Load() (tls.Certificate, error) {
+	chain, err := wholefile.Read(c.CertFile, maxFileSize)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := wholefile.Read(c.KeyFile, maxFileSize)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(chain, key)
 }
 
 // Host is how one host is spoken to by TLS.
@@ -113,7 +127,7 @@ func newTransport(proxy func(*http.Request) (*url.URL, error), certificate Certi
 	}
 	config := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	if certificate != (Certificate{}) {
-		pair, err := tls.LoadX509KeyPair(certificate.CertFile, certificate.KeyFile)
+		pair, err := certificate.Load()
 		if err != nil {
 			return nil, fmt.Errorf("client certificate %q with key %q: %w", certificate.CertFile, certificate.KeyFile, err)
 		}
@@ -231,7 +245,7 @@ func loadRoots(paths []string) (*x509.CertPool, error) {
 }
 
 func readCertificates(path string) ([]*x509.Certificate, error) {
-	data, err := wholefile.Read(path, maxCAFileSize)
+	data, err := wholefile.Read(path, maxFileSize)
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority file: %w", err)
 	}

@@ -302,7 +302,7 @@ func TestCAFile(t *testing.T) {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Truncate(file, maxCAFileSize+1); err != nil {
+		if err := os.Truncate(file, maxFileSize+1); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := New(Options{CAFile: file}); err == nil || !strings.Contains(err.Error(), "more than") {

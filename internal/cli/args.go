@@ -6,7 +6,15 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/signet-project/signet/host/config"
 )
+
+// maxNamedFile bounds a file that the user names to be read whole, in bytes.
+const maxNamedFile = 16 << 20
+
+// readNamed reads a key, certificates or a policy that the user names.
+func readNamed(path string) ([]byte, error) { return config.ReadFile(path, maxNamedFile) }
 
 // usageError is a mistake in the command line, with a line on where to look.
 type usageError struct {

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"mime"
 	"os"
@@ -219,17 +218,12 @@ func readSignature(path string) ([]byte, envelope.Format, error) {
 	if path == "" {
 		return nil, "", errors.New("filepath of the signature cannot be empty")
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, "", fmt.Errorf("failed to read signature file: %w", err)
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxSignatureFile+1))
-	if err != nil {
-		return nil, "", fmt.Errorf("failed to read signature file: %w", err)
-	}
-	if len(data) > maxSignatureFile {
+	data, err := config.ReadFile(path, maxSignatureFile)
+	if _, ok := errors.AsType[*config.SizeError](err); ok {
 		return nil, "", fmt.Errorf("signature file %s is larger than %d MiB", path, maxSignatureFile>>20)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("failed to read signature file: %w", err)
 	}
 	format, err := signatureFormat(filepath.Base(path), data)
 	return data, format, err

@@ -10,7 +10,6 @@ import (
 	"html/template"
 	"io/fs"
 	"iter"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -137,7 +136,7 @@ func (a *app) verdict(ctx context.Context, page *custodyPage, found *signatures,
 	}
 	page.Policy = "the trust policy in force"
 	if f.policy != "" {
-		data, err := os.ReadFile(f.policy)
+		data, err := readNamed(f.policy)
 		if err != nil {
 			return fmt.Errorf("failed to read the trust policy: %w", err)
 		}

@@ -120,7 +120,7 @@ func chainConfig(configuration map[string]string, path string) (map[string]strin
 	if configuration[signer.ConfigCertificateChain] != "" {
 		return nil, fmt.Errorf("--certificate-chain and --plugin-config %s=… both name the chain: leave one out", signer.ConfigCertificateChain)
 	}
-	data, err := os.ReadFile(path)
+	data, err := readNamed(path)
 	if err != nil {
 		return nil, fmt.Errorf("--certificate-chain: %w", err)
 	}

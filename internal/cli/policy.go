@@ -70,7 +70,7 @@ func (a *app) policyImportCommand(kind policyKind) *cobra.Command {
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			data, err := os.ReadFile(args[0])
+			data, err := readNamed(args[0])
 			if err != nil {
 				return fmt.Errorf("failed to read %s configuration: %w", kind.title, err)
 			}

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -153,7 +152,7 @@ func localKey(key config.Key) (host.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	certPEM, err := os.ReadFile(key.CertPath)
+	certPEM, err := readNamed(key.CertPath)
 	if err != nil {
 		return nil, fmt.Errorf("signing key %s: %w", key.Name, err)
 	}
@@ -173,7 +172,7 @@ func privateKey(key config.Key) (crypto.Signer, error) {
 	if key.KeyPath == "" {
 		return nil, fmt.Errorf("signing key %s: key path not specified", key.Name)
 	}
-	data, err := os.ReadFile(key.KeyPath)
+	data, err := readNamed(key.KeyPath)
 	if err != nil {
 		return nil, fmt.Errorf("signing key %s: %w", key.Name, err)
 	}

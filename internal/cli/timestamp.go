@@ -4,7 +4,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/signet-project/signet/host"
@@ -18,7 +17,7 @@ func (a *app) timestamper(f *signerFlags) (host.Timestamper, error) {
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, fmt.Errorf("timestamping: %q is not an http or https URL of a timestamp authority", f.timestampURL)
 	}
-	data, err := os.ReadFile(f.timestampRoot)
+	data, err := readNamed(f.timestampRoot)
 	if err != nil {
 		return nil, fmt.Errorf("timestamping: %w", err)
 	}
