@@ -13,7 +13,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/signet-project/signet/protocol"
@@ -66,7 +65,7 @@ func openKey(_ context.Context, keyID string, config map[string]string) (signer.
 	if config[ConfigKey] != "" {
 		path = config[ConfigKey]
 	}
-	text, err := os.ReadFile(path)
+	text, err := signer.ReadFile(path)
 	if err != nil {
 		// The code tells the host what kind of failure this is: VALIDATION_ERROR
 		// for anything wrong in the request, such as a key that does not exist;

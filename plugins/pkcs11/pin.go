@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/signer"
 )
 
 const maxPIN = 255 // bytes, what PKCS #11 tokens can hold at most
@@ -35,12 +34,7 @@ func (s pinSource) unattended() (string, error) {
 	if err != nil {
 		return "", protocol.Errorf(protocol.CodeValidation, "pin-source: %w", err)
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return "", protocol.Errorf(protocol.CodeAccessDenied, "pin-source: %w", err)
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxPIN+3))
+	data, err := signer.ReadFile(path)
 	if err != nil {
 		return "", protocol.Errorf(protocol.CodeAccessDenied, "pin-source: %w", err)
 	}

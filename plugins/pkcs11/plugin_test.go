@@ -74,6 +74,7 @@ func TestPINSource(t *testing.T) {
 		{"no such file", filepath.Join(dir, "none"), "1234", "", "none"},
 		{"empty file", write("empty", "\n"), "1234", "", "is empty"},
 		{"large file", write("large", strings.Repeat("1", 300)), "", "", "longer"},
+		{"huge file", write("huge", strings.Repeat("1", 2<<20)), "", "", "is larger than 1024 KiB"},
 		{"binary", write("binary", "12\x0034"), "", "", "binary"},
 		{"command", "|echo 1234", "", "", "commands are not run"},
 		{"another host's file", "file://elsewhere/pin", "", "", "not a file URI"},

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/signer"
 )
 
 const (
@@ -138,12 +137,7 @@ func (s *settings) secret(variable, file string) (string, error) {
 // readSecret reads a file of one secret. Errors name the path and never what is
 // in it.
 func readSecret(name, path string) (string, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return "", protocol.Errorf(protocol.CodeAccessDenied, "%s: %w", name, err)
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
+	data, err := signer.ReadFile(path)
 	if err != nil {
 		return "", protocol.Errorf(protocol.CodeAccessDenied, "%s: %w", name, err)
 	}

@@ -3,6 +3,7 @@ package signer
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"unicode"
 )
@@ -16,6 +17,24 @@ func OneLine(text string) string {
 		text = strings.ToValidUTF8(text[:limit], "") + "…"
 	}
 	return text
+}
+
+// maxFile bounds a file, in bytes.
+const maxFile = 1 << 20
+
+// ReadFile reads a file that a user names, such as one of certificates or of a secret,
+// of at most 1 MiB.
+func ReadFile(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s is larger than %d KiB", path, maxFile>>10)
+	}
+	return data, err
 }
 
 // BoundBody makes reads of a key service's answer fail when it is longer than so

@@ -7,15 +7,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 )
 
-const (
-	maxCertificateFile = 1 << 20 // bytes
-	maxCertificates    = 64
-)
+const maxCertificates = 64
 
 // IncompleteChainError says which certificate a chain lacks.
 type IncompleteChainError struct {
@@ -118,18 +113,4 @@ func ParseCertificates(data []byte) ([]*x509.Certificate, error) {
 		return nil, errors.New("no PEM certificate in it")
 	}
 	return certs, nil
-}
-
-// readFile reads a file of at most maxCertificateFile bytes.
-func readFile(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxCertificateFile+1))
-	if err == nil && len(data) > maxCertificateFile {
-		err = fmt.Errorf("%s is larger than %d KiB", path, maxCertificateFile>>10)
-	}
-	return data, err
 }

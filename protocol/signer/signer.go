@@ -93,7 +93,7 @@ var (
 // New makes a Plugin.
 func New(options Options) *Plugin {
 	if options.ReadFile == nil {
-		options.ReadFile = readFile
+		options.ReadFile = ReadFile
 	}
 	if options.Now == nil {
 		options.Now = time.Now
