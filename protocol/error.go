@@ -2,8 +2,8 @@ package protocol
 
 import (
 	"fmt"
-	"strings"
-	"unicode"
+
+	"github.com/signet-project/signet/protocol/oneline"
 )
 
 // ErrorCode classifies a plugin's failure for the host.
@@ -66,21 +66,7 @@ func (e *Error) Error() string {
 	if e.Message == "" {
 		return string(e.Code)
 	}
-	return string(e.Code) + ": " + oneLine(e.Message)
-}
-
-// oneLine replaces what does not print by spaces and bounds the length.
-func oneLine(text string) string {
-	const limit = 2048 // bytes
-	if len(text) > limit {
-		text = strings.ToValidUTF8(text[:limit], "") + "…"
-	}
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, text))
+	return string(e.Code) + ": " + oneline.Of(e.Message, 2048)
 }
 
 // Unwrap returns the cause on the plugin's side, if any.

@@ -11,12 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"unicode"
 
 	"github.com/opencontainers/go-digest"
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
+
+	"github.com/signet-project/signet/protocol/oneline"
 )
 
 // What errors of this package can be matched with by [errors.Is].
@@ -254,18 +255,4 @@ func transportText(err error) string {
 }
 
 // oneLine makes text of others fit to be shown: one line, printable, bounded.
-func oneLine(text string) string {
-	const limit = 400
-	var b strings.Builder
-	for _, r := range text {
-		if b.Len() >= limit {
-			b.WriteString("…")
-			break
-		}
-		if !unicode.IsPrint(r) {
-			r = ' '
-		}
-		b.WriteRune(r)
-	}
-	return strings.TrimSpace(b.String())
-}
+func oneLine(text string) string { return oneline.Of(text, 400) }

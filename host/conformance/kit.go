@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/oneline"
 	"github.com/signet-project/signet/protocol/stdio"
 )
 
@@ -184,23 +185,7 @@ func (k *kit) commands() []protocol.Command {
 }
 
 // excerpt makes a text of the plugin's fit for a report: one line, bounded.
-func excerpt(text string) string {
-	const limit = 400 // bytes
-	if len(text) > limit {
-		return oneLine(strings.ToValidUTF8(text[:limit], "")) + "…"
-	}
-	return oneLine(text)
-}
-
-// oneLine replaces what steers a terminal.
-func oneLine(text string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "�")))
-}
+func excerpt(text string) string { return oneline.Of(text, 400) }
 
 // sent describes a request for a report.
 func sent(command protocol.Command, what string) string {

@@ -4,20 +4,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
-	"unicode"
+
+	"github.com/signet-project/signet/protocol/oneline"
 )
 
 // OneLine makes the text of a key service fit for an error message: on one line,
 // without what does not print, of at most 400 bytes and a sign that it was cut.
-func OneLine(text string) string {
-	const limit = 400 // bytes
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
-	if len(text) > limit {
-		text = strings.ToValidUTF8(text[:limit], "") + "…"
-	}
-	return text
-}
+func OneLine(text string) string { return oneline.Words(text, 400) }
 
 // maxFile bounds a file, in bytes.
 const maxFile = 1 << 20

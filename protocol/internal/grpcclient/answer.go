@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/signet-project/signet/protocol/oneline"
 )
 
 // contentType is that of requests; answers may add the encoding of the messages
@@ -106,7 +108,7 @@ func statusOf(r *http.Response, empty bool) error {
 	case code == 0:
 		return nil
 	}
-	return &StatusError{Code: Code(code), Message: oneLine(unescape(fields.Get("Grpc-Message")))}
+	return &StatusError{Code: Code(code), Message: message(fields.Get("Grpc-Message"))}
 }
 
 // unescape decodes a message (section Status-Message). What is no valid escape
@@ -127,21 +129,18 @@ func unescape(text string) string {
 	return b.String()
 }
 
-// oneLine makes a text of the server's fit for an error.
-func oneLine(text string) string {
-	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if strconv.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, cut(strings.ToValidUTF8(text, "?")))), " ")
+// message makes an escaped text of the server's fit for an error.
+func message(escaped string) string {
+	return oneline.Words(strings.ToValidUTF8(unescape(escaped), "?"), maxText)
 }
+
+// maxText bounds the server's texts in errors, in bytes.
+const maxText = 1000
 
 // cut returns the beginning of a text that is long.
 func cut(text string) string {
-	const most = 1000
-	if len(text) > most {
-		return text[:most] + "…"
+	if len(text) > maxText {
+		return text[:maxText] + "…"
 	}
 	return text
 }

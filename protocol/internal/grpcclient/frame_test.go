@@ -38,7 +38,7 @@ func TestStatusMessage(t *testing.T) {
 		"%ff":                       "?",
 		strings.Repeat("x", 10_000): strings.Repeat("x", 1000) + "…",
 	} {
-		if got := oneLine(unescape(text)); got != want {
+		if got := message(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
