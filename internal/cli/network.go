@@ -25,18 +25,14 @@ func (a *app) settings() (*config.Settings, error) {
 	return settings, err
 }
 
-// httpClient is the way to every server of a run: through the proxies of the
-// environment, trusting the organisation's certificate authorities.
-func (a *app) httpClient() (*http.Client, error) {
-	if a.http != nil {
-		return a.http, nil
-	}
+// network returns the settings and, made once a run, the way to every server: through
+// the proxies of the environment, trusting the organisation's certificate authorities.
+func (a *app) network() (*config.Settings, *http.Client, error) {
 	settings, err := a.settings()
-	if err != nil {
-		return nil, err
+	if err == nil && a.http == nil {
+		a.http, err = a.newClient(settings, netclient.Certificate{})
 	}
-	a.http, err = a.newClient(settings, netclient.Certificate{})
-	return a.http, err
+	return settings, a.http, err
 }
 
 // newClient makes an HTTP client by the settings and --ca-file.
@@ -63,11 +59,7 @@ func (a *app) revocationChecker() (*revocation.Checker, error) {
 	if a.revocation != nil {
 		return a.revocation, nil
 	}
-	settings, err := a.settings()
-	if err != nil {
-		return nil, err
-	}
-	client, err := a.httpClient()
+	settings, client, err := a.network()
 	if err != nil {
 		return nil, err
 	}

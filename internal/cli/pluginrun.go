@@ -58,11 +58,7 @@ func (a *app) pluginOptions() (plugin.Options, error) {
 
 // plugins is the manager of the installed plugins.
 func (a *app) plugins() (*plugin.Manager, error) {
-	settings, err := a.settings()
-	if err != nil {
-		return nil, err
-	}
-	client, err := a.httpClient()
+	settings, client, err := a.network()
 	if err != nil {
 		return nil, err
 	}

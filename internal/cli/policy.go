@@ -84,15 +84,16 @@ func (a *app) policyImportCommand(kind policyKind) *cobra.Command {
 			for _, warning := range warnings {
 				a.warnf("%s", warning)
 			}
-			return a.importPolicy(kind, data, force)
+			return a.putPolicy(kind, data, force, "imported "+kind.title+" configuration")
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, fmt.Sprintf("override the existing %s configuration without prompt", kind.title))
 	return cmd
 }
 
-// importPolicy puts a valid policy into force, after asking if that replaces one.
-func (a *app) importPolicy(kind policyKind, data []byte, force bool) error {
+// putPolicy puts a valid policy into force, after asking if that replaces one, and says
+// what was done.
+func (a *app) putPolicy(kind policyKind, data []byte, force bool, done string) error {
 	confirmed, err := a.confirmPolicy(kind, force)
 	if err != nil || !confirmed {
 		return err
@@ -101,7 +102,7 @@ func (a *app) importPolicy(kind policyKind, data []byte, force bool) error {
 	if err != nil {
 		return err
 	}
-	a.printf("Successfully imported %s configuration to %s.\n", kind.title, path)
+	a.printf("Successfully %s to %s.\n", done, path)
 	return nil
 }
 
@@ -142,16 +143,7 @@ func (a *app) policyInitCommand(kind policyKind) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("invalid %s: %w", strings.Replace(kind.title, " trust", "", 1), err)
 			}
-			confirmed, err := a.confirmPolicy(kind, force)
-			if err != nil || !confirmed {
-				return err
-			}
-			path, err := a.writePolicy(kind, data)
-			if err != nil {
-				return err
-			}
-			a.printf("Successfully initialized %s file to %s.\n", kind.title, path)
-			return nil
+			return a.putPolicy(kind, data, force, "initialized "+kind.title+" file")
 		},
 	}
 	flags := cmd.Flags()

@@ -47,12 +47,8 @@ func (a *app) credential(f *registryFlags) auth.Credential {
 
 // client makes the registry client of a run.
 func (a *app) client(f *registryFlags) (*artifact.Client, error) {
-	settings, err := a.settings()
-	if err != nil {
-		return nil, err
-	}
-	http, err := a.httpClient()
-	if f.certificate != (netclient.Certificate{}) { // it is for registries alone
+	settings, http, err := a.network()
+	if err == nil && f.certificate != (netclient.Certificate{}) { // it is for registries alone
 		http, err = a.newClient(settings, f.certificate)
 	}
 	if err != nil {

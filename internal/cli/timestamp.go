@@ -25,7 +25,7 @@ func (a *app) timestamper(f *signerFlags) (host.Timestamper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("timestamping: root certificate %s: %w", f.timestampRoot, err)
 	}
-	client, err := a.httpClient()
+	_, client, err := a.network()
 	if err != nil {
 		return nil, err
 	}
