@@ -99,6 +99,18 @@ func (m *Manager) swap(scratch, target string) error {
 	return nil
 }
 
+// begin takes the guard, which release gives back, and settles what others left.
+func (m *Manager) begin(ctx context.Context) (lock *lockFile, release func(), err error) {
+	if release, err = m.store.guard(ctx); err != nil {
+		return nil, nil, err
+	}
+	if lock, err = m.settle(); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return lock, release, nil
+}
+
 // settle completes what an interrupted program left half-done, removes its
 // scratch directories, and returns the lock file, nil when there is none. The
 // guard is held.
@@ -168,14 +180,11 @@ func (m *Manager) repair(ctx context.Context, name string) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
 	defer cancel()
-	release, err := m.store.guard(ctx)
+	_, release, err := m.begin(ctx)
 	if err != nil {
 		return false
 	}
 	defer release()
-	if _, err := m.settle(); err != nil {
-		return false
-	}
 	_, err = m.Find(name)
 	return err == nil
 }

@@ -121,15 +121,11 @@ func (m *Manager) install(ctx context.Context, r InstallRequest) (*InstallResult
 	if err := os.MkdirAll(m.dir, 0o755); err != nil {
 		return nil, err
 	}
-	release, err := m.store.guard(ctx)
+	lock, release, err := m.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	lock, err := m.settle()
-	if err != nil {
-		return nil, err
-	}
 	scratch, err := os.MkdirTemp(m.dir, scratchPrefix+"install-*")
 	if err != nil {
 		return nil, err

@@ -312,15 +312,11 @@ func (m *Manager) Uninstall(ctx context.Context, name string) error {
 	if _, err := os.Lstat(m.dir); errors.Is(err, fs.ErrNotExist) {
 		return &NotInstalledError{Name: name, Path: filepath.Join(dir, BinaryName(name))}
 	}
-	release, err := m.store.guard(ctx)
+	lock, release, err := m.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	lock, err := m.settle()
-	if err != nil {
-		return err
-	}
 	removed, err := m.moveAway(dir)
 	if err != nil {
 		return fmt.Errorf("uninstall plugin %s: %w", name, err)

@@ -227,15 +227,11 @@ func (m *Manager) update(ctx context.Context, name string, change func(*lockEntr
 	if _, err := m.Find(name); err != nil {
 		return err
 	}
-	release, err := m.store.guard(ctx)
+	lock, release, err := m.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer release()
-	lock, err := m.settle()
-	if err != nil {
-		return err
-	}
 	if lock == nil {
 		lock = newLockFile()
 	}
