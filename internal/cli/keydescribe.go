@@ -66,7 +66,7 @@ type keyView struct {
 func (a *app) describeKey(ctx context.Context, key config.Key) (*keyView, error) {
 	view := &keyView{Key: key}
 	if key.Local() {
-		local, err := localKey(key)
+		local, _, err := localKey(key)
 		if err != nil {
 			return nil, err
 		}

@@ -115,10 +115,8 @@ func (a *app) signMany(ctx context.Context, f *signFlags, signer *host.Signer, r
 	if err != nil {
 		return err
 	}
-	basis := batch.NewBasis("sign", f.signer.key, f.signer.plugin, f.signer.id, f.signer.format, f.signer.expiry.String(), f.signer.timestampURL, directory)
-	for _, pair := range pairs(signer.UserMetadata) {
-		basis.Add([]byte(pair[0] + "=" + pair[1]))
-	}
+	settings := []string{"sign", f.signer.format, f.signer.expiry.String(), f.signer.timestampURL, directory, fmt.Sprintf("%q", pairs(signer.UserMetadata))}
+	basis := batch.NewBasis(append(settings, f.signer.chosen...)...)
 	return a.runBulk(ctx, f.bulk, &bulkJob{
 		verb: "sign", done: "Signed", references: references, output: f.output, basis: basis.String(),
 		opener: a.opener(f.registry, f.layout, artifact.OpenOptions{ForceReferrersTag: f.forceTag}),

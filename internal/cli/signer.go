@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -22,6 +23,8 @@ type signerFlags struct {
 	pluginConfig, metadata  []string
 	timestampURL            string
 	timestampRoot           string
+	// chosen tells the key that they came to from others; signingKey sets it.
+	chosen []string
 }
 
 func (a *app) signerFlags(cmd *cobra.Command) *signerFlags {
@@ -97,7 +100,7 @@ func (a *app) signer(ctx context.Context, f *signerFlags, flagSet func(string) b
 	return signer, end, nil
 }
 
-// signingKey opens the key that the flags name. end is to be called when it is not
+// signingKey opens the key that the flags name, and notes what was chosen. end is to be called when it is not
 // needed any more.
 func (a *app) signingKey(ctx context.Context, f *signerFlags, pluginConfig map[string]string, kind host.Target, signatures int) (key host.Key, end func(), err error) {
 	named := config.Key{ID: f.id, PluginName: f.plugin}
@@ -111,16 +114,21 @@ func (a *app) signingKey(ctx context.Context, f *signerFlags, pluginConfig map[s
 		}
 	}
 	if named.Local() {
-		key, err = localKey(named)
-		return key, func() {}, err
+		local, chain, err := localKey(named)
+		for _, cert := range chain {
+			f.chosen = append(f.chosen, string(cert.Raw))
+		}
+		return local, func() {}, err
 	}
+	named.PluginConfig = mergeConfig(named.PluginConfig, pluginConfig)
+	f.chosen = []string{named.PluginName, named.ID, fmt.Sprintf("%q", pairs(named.PluginConfig))}
 	pool, end, err := a.pluginPool()
 	if err != nil {
 		return nil, nil, err
 	}
 	client, err := pool.GetFor(ctx, named.PluginName, signatures)
 	if err == nil {
-		key, err = host.NewPluginKey(ctx, client, named.ID, mergeConfig(named.PluginConfig, pluginConfig), kind)
+		key, err = host.NewPluginKey(ctx, client, named.ID, named.PluginConfig, kind)
 	}
 	if err != nil {
 		end()
@@ -143,28 +151,28 @@ func mergeConfig(base, override map[string]string) map[string]string {
 	return merged
 }
 
-// localKey reads a pair of PEM files.
-func localKey(key config.Key) (host.Key, error) {
+// localKey reads a pair of PEM files, and returns the certificates, too.
+func localKey(key config.Key) (host.Key, []*x509.Certificate, error) {
 	if key.CertPath == "" {
-		return nil, fmt.Errorf("signing key %s: certificate path not specified", key.Name)
+		return nil, nil, fmt.Errorf("signing key %s: certificate path not specified", key.Name)
 	}
 	private, err := privateKey(key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	certPEM, err := readNamed(key.CertPath)
 	if err != nil {
-		return nil, fmt.Errorf("signing key %s: %w", key.Name, err)
+		return nil, nil, fmt.Errorf("signing key %s: %w", key.Name, err)
 	}
 	chain, err := pki.ParseCertificateChain(certPEM)
 	if err != nil {
-		return nil, fmt.Errorf("signing key %s: %s: %w", key.Name, key.CertPath, err)
+		return nil, nil, fmt.Errorf("signing key %s: %s: %w", key.Name, key.CertPath, err)
 	}
 	local, err := host.NewLocalKey(private, chain)
 	if err != nil {
-		return nil, fmt.Errorf("signing key %s: %w", key.Name, err)
+		return nil, nil, fmt.Errorf("signing key %s: %w", key.Name, err)
 	}
-	return local, nil
+	return local, chain, nil
 }
 
 // privateKey reads the private key of a local key.

@@ -95,14 +95,21 @@ func (f *verifyFlags) request(place *host.Place) host.ArtifactRequest {
 	}
 }
 
-// settings are what results rest on besides policy and trust stores.
-func (f *verifyFlags) settings() ([]string, error) {
+// verifySettings are what results rest on besides policy and trust stores.
+func (a *app) verifySettings(f *verifyFlags) ([]string, error) {
 	directory, err := layoutDirectory(f.layout)
-	settings := []string{f.scope, fmt.Sprint(f.maxSignatures), directory}
+	if err != nil {
+		return nil, err
+	}
+	configured, err := a.settings()
+	if err != nil {
+		return nil, err
+	}
+	settings := []string{f.scope, fmt.Sprint(f.maxSignatures, configured.RequirePins), directory}
 	for _, values := range []map[string]string{f.required, f.configuration} {
 		settings = append(settings, fmt.Sprintf("%q", pairs(values)))
 	}
-	return settings, err
+	return settings, nil
 }
 
 // verifyOne verifies one artifact.
@@ -132,7 +139,7 @@ func (a *app) verifyMany(ctx context.Context, f *verifyFlags, references []strin
 	}
 	defer end()
 	verifier.Plugins = pool
-	settings, err := f.settings()
+	settings, err := a.verifySettings(f)
 	if err != nil {
 		return err
 	}
