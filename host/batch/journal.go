@@ -74,6 +74,13 @@ func OpenJournal(path, basis string, now func() time.Time) (*Journal, map[string
 
 // load takes the lock, reads what is there and gets ready to write behind it.
 func (j *Journal) load(basis string) (map[string]Verdict, error) {
+	info, err := j.file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // a pipe would be waited for, a device read without end
+		return nil, errors.New("not a regular file")
+	}
 	switch err := lockFile(j.file); {
 	case errors.Is(err, errLocked):
 		return nil, errors.New("another run is writing to it: give each run, or each shard, a file of its own")
@@ -92,9 +99,6 @@ func (j *Journal) cut(end int64) error {
 	info, err := j.file.Stat()
 	if err != nil {
 		return err
-	}
-	if !info.Mode().IsRegular() {
-		return errors.New("not a regular file")
 	}
 	if info.Size() != end {
 		if err := j.file.Truncate(end); err != nil {
