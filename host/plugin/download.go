@@ -35,11 +35,11 @@ func (m *Manager) fetch(ctx context.Context, r *InstallRequest) (remove func(), 
 		if r.FileName == "" {
 			r.FileName = path.Base(source.Path)
 		}
-		r.Source = (&url.URL{Scheme: source.Scheme, Host: source.Host, Path: source.Path}).String()
-		r.status("Downloading plugin from " + r.URL)
+		r.Source = redactURL(source)
+		r.status("Downloading plugin from " + r.Source)
 		fetch = func(ctx context.Context, w io.Writer) error {
 			if err := m.download(ctx, *r, w); err != nil {
-				return fmt.Errorf("failed to download plugin from URL %s with error: %w", source.Redacted(), err)
+				return fmt.Errorf("failed to download plugin from URL %s with error: %w", r.Source, err)
 			}
 			return nil
 		}
@@ -109,12 +109,17 @@ func (r InstallRequest) parseURL() (*url.URL, error) {
 	}
 	source, err := url.Parse(r.URL)
 	if err != nil {
-		return nil, fmt.Errorf("failed to parse plugin download URL %s with error: %w", r.URL, err)
+		return nil, errors.New("failed to parse plugin download URL: it must be like https://<host>/<path>, with other characters percent-encoded")
 	}
 	if source.Scheme != "https" {
 		return nil, fmt.Errorf("failed to download plugin from URL: only the HTTPS scheme is supported, but got %s", source.Scheme)
 	}
 	return source, nil
+}
+
+// redactURL writes a URL without user information and query: both may be secret.
+func redactURL(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()
 }
 
 // download copies the body of the URL's answer to w.
@@ -133,7 +138,7 @@ func (m *Manager) download(ctx context.Context, r InstallRequest, w io.Writer) e
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %q: https response bad status: %s", request.Method, response.Request.URL.Redacted(), response.Status)
+		return fmt.Errorf("%s %q: https response bad status: %s", request.Method, redactURL(response.Request.URL), response.Status)
 	}
 	body := io.Reader(response.Body)
 	if r.Progress != nil {
@@ -141,7 +146,7 @@ func (m *Manager) download(ctx context.Context, r InstallRequest, w io.Writer) e
 	}
 	_, err = io.Copy(w, body)
 	if errors.Is(err, errFileSize) {
-		return fmt.Errorf("%s %q: https response reached the %d MiB size limit", request.Method, response.Request.URL.Redacted(), MaxPackageSize>>20)
+		return fmt.Errorf("%s %q: https response reached the %d MiB size limit", request.Method, redactURL(response.Request.URL), MaxPackageSize>>20)
 	}
 	return err
 }

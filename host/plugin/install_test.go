@@ -355,6 +355,25 @@ func TestInstallURL(t *testing.T) {
 			t.Error(version)
 		}
 	})
+	t.Run("GEN-11 what a URL has of secrets is not shown", func(t *testing.T) {
+		with := strings.Replace(server.URL, "://", "://user:pass@", 1)
+		m := m(t)
+		for url, want := range map[string]string{
+			with + "/notation-x?token=secret": "",
+			with + "/absent?token=secret":     server.URL + "/absent",
+			with + "/insecure?token=secret":   server.URL + "/insecure",
+			with + "/%zz?token=secret":        "failed to parse plugin download URL",
+		} {
+			var text strings.Builder
+			_, err := m.Install(t.Context(), InstallRequest{URL: url, SHA256: checksum, Status: func(line string) { text.WriteString(line + "\n") }})
+			if err != nil {
+				text.WriteString(err.Error())
+			}
+			if (err == nil) != (want == "") || !strings.Contains(text.String(), want) || strings.Contains(text.String(), "pass") || strings.Contains(text.String(), "secret") {
+				t.Errorf("%s: %s", url, text.String())
+			}
+		}
+	})
 	t.Run("PLG-60 https redirections are followed", func(t *testing.T) {
 		mustInstall(t, m(t), InstallRequest{URL: server.URL + "/moved", SHA256: checksum, FileName: "notation-x"})
 	})
