@@ -1,6 +1,9 @@
 package config
 
-import "path/filepath"
+import (
+	"os"
+	"path/filepath"
+)
 
 // Dirs are the directories of a host (KEY-01..04).
 type Dirs struct {
@@ -14,6 +17,29 @@ type Dirs struct {
 
 // app is the name of the directories, shared with the notation CLI.
 const app = "notation"
+
+// Absolute returns d with paths that stay right when the current directory changes, as
+// those of keys in the key list must. When it cannot be found out they stay as they are.
+func (d Dirs) Absolute() Dirs {
+	for _, dir := range []*string{&d.Config, &d.Libexec, &d.Cache} {
+		*dir = absolute(*dir)
+	}
+	return d
+}
+
+func absolute(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	here, err := os.Getwd()
+	if err == nil {
+		here, err = filepath.EvalSymlinks(here) // ".." is above what a link leads to
+	}
+	if err != nil {
+		return path
+	}
+	return filepath.Join(here, path)
+}
 
 // DirsFrom finds the directories of a user. getenv looks up environment
 // variables; goos is runtime.GOOS; home is the user's home directory, or empty

@@ -56,6 +56,7 @@ func Run(ctx context.Context, env Env) int {
 	stderr, stdout := &lineWriter{w: env.Stderr}, &resultWriter{w: env.Stdout, broken: cancel}
 	env.Stderr, env.Stdout = stderr, stdout
 	a := newApp(env)
+	a.dirs = a.dirs.Absolute()
 	a.interrupted = ctx.Done()
 	root := a.commandFor(env.Args[1:])
 	root.SetArgs(env.Args[1:])
