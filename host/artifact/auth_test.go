@@ -403,6 +403,19 @@ func TestCredentialStore(t *testing.T) {
 			t.Errorf("got %v, %v", got, err)
 		}
 	})
+	t.Run("REG-10 no file of Docker's", func(t *testing.T) {
+		installHelpers(t)
+		t.Chdir(t.TempDir())
+		writeJSON(t, filepath.Join(".docker", "config.json"), `{"auths":{"`+host+`":{"auth":"dTpw"}}}`)
+		path := DockerConfigFile(func(string) string { return "" }, "")
+		store, err := CredentialStore(CredentialOptions{ConfigFile: filepath.Join(t.TempDir(), "a"), DockerConfigFile: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := store.Get(t.Context(), host); err != nil || got != auth.EmptyCredential {
+			t.Errorf("from %q: got %v, %v", path, got, err)
+		}
+	})
 	t.Run("REG-10 malformed file", func(t *testing.T) {
 		path := writeJSON(t, filepath.Join(t.TempDir(), "config.json"), `{`)
 		if _, err := CredentialStore(CredentialOptions{ConfigFile: path}); err == nil || !strings.Contains(err.Error(), path) {

@@ -15,15 +15,18 @@ import (
 type CredentialOptions struct {
 	// ConfigFile is our own settings file, config.json in the configuration directory.
 	ConfigFile string
-	// DockerConfigFile is Docker's config.json, see [DockerConfigFile].
+	// DockerConfigFile is Docker's config.json, see [DockerConfigFile]; may be empty.
 	DockerConfigFile string
 }
 
 // DockerConfigFile returns where Docker keeps its settings, given the
-// environment and the user's home directory.
+// environment and the user's home directory; empty when neither names a directory.
 func DockerConfigFile(getenv func(string) string, home string) string {
 	directory := getenv("DOCKER_CONFIG")
-	if directory == "" {
+	switch {
+	case directory == "" && home == "":
+		return ""
+	case directory == "":
 		directory = filepath.Join(home, ".docker")
 	}
 	return filepath.Join(directory, "config.json")

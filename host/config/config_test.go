@@ -31,17 +31,18 @@ func TestDirs(t *testing.T) {
 		env              func(string) string
 		want             Dirs
 	}{
-		{"KEY-01 XDG", "linux", home, environment("XDG_CONFIG_HOME", abs), Dirs{join(abs, "notation"), join(abs, "notation"), join(home, ".cache", "notation")}},
-		{"KEY-01 home", "linux", home, environment(), Dirs{join(home, ".config", "notation"), join(home, ".config", "notation"), join(home, ".cache", "notation")}},
-		{"KEY-01 other unix", "freebsd", home, environment(), Dirs{join(home, ".config", "notation"), join(home, ".config", "notation"), join(home, ".cache", "notation")}},
-		{"KEY-01 windows", "windows", home, environment("AppData", abs, "LocalAppData", join(abs, "local")), Dirs{join(abs, "notation"), join(abs, "notation"), join(abs, "local", "notation")}},
-		{"KEY-01 macOS", "darwin", home, environment("XDG_CONFIG_HOME", abs), Dirs{join(home, "Library", "Application Support", "notation"), join(home, "Library", "Application Support", "notation"), join(home, "Library", "Caches", "notation")}},
-		{"KEY-01 fallback", "linux", "", environment(), Dirs{".notation", ".notation", join(".notation", "cache")}},
-		{"KEY-01 fallback on windows", "windows", home, environment(), Dirs{".notation", ".notation", join(".notation", "cache")}},
-		{"KEY-02 libexec follows configuration", "linux", home, environment("NOTATION_CONFIG", "/c"), Dirs{"/c", "/c", join(home, ".cache", "notation")}},
-		{"KEY-03 XDG cache", "linux", home, environment("XDG_CACHE_HOME", abs), Dirs{join(home, ".config", "notation"), join(home, ".config", "notation"), join(abs, "notation")}},
-		{"KEY-04 all set", "linux", home, environment("NOTATION_CONFIG", "/c", "NOTATION_LIBEXEC", "/l", "NOTATION_CACHE", "/k"), Dirs{"/c", "/l", "/k"}},
-		{"KEY-04 libexec alone", "linux", home, environment("NOTATION_LIBEXEC", "/l"), Dirs{join(home, ".config", "notation"), "/l", join(home, ".cache", "notation")}},
+		{"KEY-01 XDG", "linux", home, environment("XDG_CONFIG_HOME", abs), Dirs{join(abs, "notation"), join(abs, "notation"), join(home, ".cache", "notation"), false}},
+		{"KEY-01 home", "linux", home, environment(), Dirs{join(home, ".config", "notation"), join(home, ".config", "notation"), join(home, ".cache", "notation"), false}},
+		{"KEY-01 other unix", "freebsd", home, environment(), Dirs{join(home, ".config", "notation"), join(home, ".config", "notation"), join(home, ".cache", "notation"), false}},
+		{"KEY-01 windows", "windows", home, environment("AppData", abs, "LocalAppData", join(abs, "local")), Dirs{join(abs, "notation"), join(abs, "notation"), join(abs, "local", "notation"), false}},
+		{"KEY-01 macOS", "darwin", home, environment("XDG_CONFIG_HOME", abs), Dirs{join(home, "Library", "Application Support", "notation"), join(home, "Library", "Application Support", "notation"), join(home, "Library", "Caches", "notation"), false}},
+		{"KEY-01 fallback", "linux", "", environment(), Dirs{".notation", ".notation", join(".notation", "cache"), true}},
+		{"KEY-01 fallback on windows", "windows", home, environment(), Dirs{".notation", ".notation", join(".notation", "cache"), true}},
+		{"KEY-02 libexec follows configuration", "linux", home, environment("NOTATION_CONFIG", "/c"), Dirs{"/c", "/c", join(home, ".cache", "notation"), false}},
+		{"KEY-03 XDG cache", "linux", home, environment("XDG_CACHE_HOME", abs), Dirs{join(home, ".config", "notation"), join(home, ".config", "notation"), join(abs, "notation"), false}},
+		{"KEY-04 all set", "linux", home, environment("NOTATION_CONFIG", "/c", "NOTATION_LIBEXEC", "/l", "NOTATION_CACHE", "/k"), Dirs{"/c", "/l", "/k", false}},
+		{"KEY-04 configuration without a home", "linux", "", environment("NOTATION_CONFIG", ".notation"), Dirs{".notation", ".notation", join(".notation", "cache"), false}},
+		{"KEY-04 libexec alone", "linux", home, environment("NOTATION_LIBEXEC", "/l"), Dirs{join(home, ".config", "notation"), "/l", join(home, ".cache", "notation"), false}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

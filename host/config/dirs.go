@@ -13,10 +13,16 @@ type Dirs struct {
 	Libexec string
 	// Cache holds what can be fetched again.
 	Cache string
+	// Homeless tells that Config is below the current directory, because the environment
+	// names no home for it (KEY-01).
+	Homeless bool
 }
 
 // app is the name of the directories, shared with the notation CLI.
 const app = "notation"
+
+// fallback is the configuration directory of those without a home.
+const fallback = "." + app
 
 // Absolute returns d with paths that stay right when the current directory changes, as
 // those of keys in the key list must. When it cannot be found out they stay as they are.
@@ -46,8 +52,9 @@ func absolute(path string) string {
 // when it is not known.
 func DirsFrom(getenv func(string) string, goos, home string) Dirs {
 	dirs := Dirs{Config: configDir(getenv, goos, home), Cache: cacheDir(getenv, goos, home)}
+	dirs.Homeless = dirs.Config == fallback
 	if dir := getenv("NOTATION_CONFIG"); dir != "" {
-		dirs.Config = dir
+		dirs.Config, dirs.Homeless = dir, false
 	}
 	if dir := getenv("NOTATION_CACHE"); dir != "" {
 		dirs.Cache = dir
@@ -70,7 +77,7 @@ func configDir(getenv func(string) string, goos, home string) string {
 	case goos != "windows" && goos != "darwin" && home != "":
 		return filepath.Join(home, ".config", app)
 	}
-	return "." + app
+	return fallback
 }
 
 func cacheDir(getenv func(string) string, goos, home string) string {
@@ -84,7 +91,7 @@ func cacheDir(getenv func(string) string, goos, home string) string {
 	case goos != "windows" && goos != "darwin" && home != "":
 		return filepath.Join(home, ".cache", app)
 	}
-	return filepath.Join("."+app, "cache")
+	return filepath.Join(fallback, "cache")
 }
 
 // TrustStore is the directory of the trust stores.

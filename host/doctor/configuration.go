@@ -19,6 +19,13 @@ import (
 	"github.com/signet-project/signet/host/pki"
 )
 
+// home tells whether the configuration depends on where the program is called.
+func (e *examination) home() {
+	if e.Dirs.Homeless {
+		e.add(Configuration, Warning, e.Dirs.Config, "no home directory is known, so that what is trusted depends on the current directory", "set NOTATION_CONFIG to the directory that is meant")
+	}
+}
+
 // settings reads config.json.
 func (e *examination) settings() {
 	path := config.SettingsPath(e.Dirs.Config)

@@ -100,6 +100,7 @@ func (d *Doctor) Examine(ctx context.Context) []Finding {
 	if e.LookPath == nil {
 		e.LookPath = exec.LookPath
 	}
+	e.home()
 	e.settings()
 	e.credentials(config.SettingsPath(e.Dirs.Config))
 	e.credentials(e.DockerConfigFile)

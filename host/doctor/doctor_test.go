@@ -124,6 +124,13 @@ func TestHealthy(t *testing.T) {
 	}
 }
 
+func TestHomeless(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	h.dirs.Homeless = true
+	h.finds(&Doctor{}, Configuration, Warning, h.dirs.Config, "depends on the current directory")
+}
+
 func TestNothing(t *testing.T) {
 	t.Parallel()
 	h := &home{T: t, dirs: config.Dirs{Config: filepath.Join(t.TempDir(), "none")}}

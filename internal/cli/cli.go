@@ -185,7 +185,11 @@ Keys live in plugins or files, trust in policies and trust stores below
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
 	for _, b := range branches {
-		root.AddCommand(b.make())
+		cmd := b.make()
+		if b.name != "version" && b.name != "doctor" { // the one needs nothing, the other says it itself
+			cmd.PersistentPreRun = a.warnHomeless
+		}
+		root.AddCommand(cmd)
 	}
 	a.pluginFlags(root)
 	a.formerFlags(root)
@@ -219,6 +223,14 @@ func (a *app) printf(format string, args ...any) {
 // warnf writes a warning to standard error.
 func (a *app) warnf(format string, args ...any) {
 	a.eprintln(fmt.Sprintf("Warning: "+format, args...))
+}
+
+// warnHomeless warns before a command runs that takes what it trusts from wherever it was
+// called.
+func (a *app) warnHomeless(cmd *cobra.Command, _ []string) {
+	if a.dirs.Homeless && !cmd.HasSubCommands() {
+		a.warnf("no home directory is known, so that trust policies, trust stores, keys and plugins are those in %s. Set NOTATION_CONFIG to the directory that is meant.", a.dirs.Config)
+	}
 }
 
 // eprintln writes text to standard error.
