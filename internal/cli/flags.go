@@ -21,7 +21,7 @@ func checkOutput(output string, formats ...string) error {
 	return &usageError{fmt.Errorf("invalid format: %q", output), fmt.Sprintf("Formats are: %s", strings.Join(formats, ", "))}
 }
 
-// keyValues reads the values of a repeated key=value flag (CLI-09).
+// keyValues reads the values of a repeated key=value flag, each key once (CLI-09).
 func keyValues(flag string, pairs []string) (map[string]string, error) {
 	if len(pairs) == 0 {
 		return nil, nil
@@ -31,6 +31,9 @@ func keyValues(flag string, pairs []string) (map[string]string, error) {
 		key, value, found := strings.Cut(pair, "=")
 		if !found || key == "" || value == "" {
 			return nil, fmt.Errorf("could not parse flag %s: key-value pair requires \"=\" as separator", flag)
+		}
+		if _, twice := values[key]; twice {
+			return nil, fmt.Errorf("could not parse flag %s: key %q is given twice", flag, key)
 		}
 		values[key] = value
 	}
