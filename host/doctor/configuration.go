@@ -31,7 +31,7 @@ func (e *examination) settings() {
 	path := config.SettingsPath(e.Dirs.Config)
 	settings, err := config.LoadSettings(e.Dirs.Config)
 	if err != nil {
-		e.add(Configuration, Broken, path, err.Error(), "mend the file; until then every command that needs a setting fails")
+		e.add(Configuration, Broken, path, err.Error(), remedyFor(err, "mend the file; until then every command that needs a setting fails"))
 		settings = &config.Settings{}
 	}
 	e.loaded = settings
@@ -72,7 +72,7 @@ func (e *examination) caFile(path, setting, file string) {
 		_, err = pki.ParseCertificates(data)
 	}
 	if err != nil {
-		e.add(Configuration, Broken, path, fmt.Sprintf("the %s %s cannot be used: %v", setting, file, err), "name a file with certificates in PEM or DER form, or take the setting out")
+		e.add(Configuration, Broken, path, fmt.Sprintf("the %s %s cannot be used: %v", setting, file, err), remedyFor(err, "name a file with certificates in PEM or DER form, or take the setting out"))
 	}
 }
 
@@ -87,7 +87,7 @@ func (e *examination) clientCertificate(path, host string, registry config.Regis
 		cert, err = x509.ParseCertificate(pair.Certificate[0]) // its Leaf may be nil
 	}
 	if err != nil {
-		e.add(Configuration, Broken, path, fmt.Sprintf("the client certificate for registry %s cannot be used: %v", host, err), "name the certificate with its chain as certFile and its private key as keyFile, both PEM")
+		e.add(Configuration, Broken, path, fmt.Sprintf("the client certificate for registry %s cannot be used: %v", host, err), remedyFor(err, "name the certificate with its chain as certFile and its private key as keyFile, both PEM"))
 		return
 	}
 	now := e.Now()
@@ -153,7 +153,7 @@ func (e *examination) files() {
 	looked := 0
 	err := filepath.WalkDir(e.Dirs.Config, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			e.add(Files, Warning, path, "it cannot be looked at: "+reason(err), "give yourself the right to read it")
+			e.add(Files, Warning, path, "it cannot be looked at: "+reason(err).Error(), mayRead)
 			return fs.SkipDir
 		}
 		if path == e.Dirs.Plugins() {
@@ -201,12 +201,23 @@ func quoted(name string) string {
 }
 
 // reason is what is wrong with a file, without its name.
-func reason(err error) string {
+func reason(err error) error {
 	if failed, ok := errors.AsType[*fs.PathError](err); ok {
-		return failed.Err.Error()
+		return failed.Err
 	}
 	if large, ok := errors.AsType[*wholefile.SizeError](err); ok {
-		return fmt.Sprintf("it has more than %d bytes", large.Limit)
+		return fmt.Errorf("it has more than %d bytes", large.Limit)
 	}
-	return err.Error()
+	return err
+}
+
+// mayRead is the remedy where the system refuses to read.
+const mayRead = "give yourself the right to read it"
+
+// remedyFor is what to do about an error: where reading is refused, nothing else helps.
+func remedyFor(err error, otherwise string) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return mayRead
+	}
+	return otherwise
 }

@@ -17,7 +17,7 @@ import (
 func (e *examination) keys() {
 	keys, err := config.NewSigningKeys(e.Dirs.Config).Load()
 	if err != nil {
-		e.add(Keys, Broken, "signingkeys.json", err.Error(), "mend the file in "+e.Dirs.Config)
+		e.add(Keys, Broken, "signingkeys.json", err.Error(), remedyFor(err, "mend the file in "+e.Dirs.Config))
 		return
 	}
 	if len(keys.Keys) == 0 {
@@ -48,7 +48,7 @@ func (e *examination) pluginKey(key config.Key) {
 func (e *examination) localKey(key config.Key) {
 	chain, err := loadPair(key)
 	if err != nil {
-		e.add(Keys, Broken, key.Name, err.Error(), fmt.Sprintf("put the file back, or delete the entry and add the key anew: %s key delete %s", e.Program, quoted(key.Name)))
+		e.add(Keys, Broken, key.Name, err.Error(), remedyFor(err, fmt.Sprintf("put the file back, or delete the entry and add the key anew: %s key delete %s", e.Program, quoted(key.Name))))
 		return
 	}
 	e.secret(Keys, key.KeyPath, "the private key "+key.Name)
@@ -78,14 +78,14 @@ func loadPair(key config.Key) ([]*x509.Certificate, error) {
 	}
 	data, err := wholefile.Read(key.KeyPath, maxFileSize)
 	if err != nil {
-		return nil, fmt.Errorf("its key file %s cannot be read: %s", key.KeyPath, reason(err))
+		return nil, fmt.Errorf("its key file %s cannot be read: %w", key.KeyPath, reason(err))
 	}
 	private, err := pki.ParsePrivateKey(data)
 	if err != nil {
 		return nil, fmt.Errorf("its key file %s cannot be used: %w", key.KeyPath, err)
 	}
 	if data, err = wholefile.Read(key.CertPath, maxFileSize); err != nil {
-		return nil, fmt.Errorf("its certificate file %s cannot be read: %s", key.CertPath, reason(err))
+		return nil, fmt.Errorf("its certificate file %s cannot be read: %w", key.CertPath, reason(err))
 	}
 	chain, err := pki.ParseCertificateChain(data)
 	if err != nil {

@@ -51,7 +51,7 @@ func (e *examination) policy(command, what, path string, readErr error, parse fu
 		return
 	}
 	if readErr != nil {
-		e.add(Policies, Broken, path, readErr.Error(), remedy)
+		e.add(Policies, Broken, path, readErr.Error(), remedyFor(readErr, remedy))
 		return
 	}
 	statements, warnings, err := parse()
@@ -129,7 +129,7 @@ func (e *examination) strayStores(root string) []trust.StoreRef {
 	var refs []trust.StoreRef
 	kinds, err := os.ReadDir(filepath.Join(root, "x509"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		e.add(Stores, Broken, root, "the trust stores cannot be listed: "+reason(err), "give yourself the right to read them")
+		e.add(Stores, Broken, root, "the trust stores cannot be listed: "+reason(err).Error(), mayRead)
 	}
 	for _, kind := range kinds {
 		path := filepath.Join(root, "x509", kind.Name())
@@ -139,7 +139,7 @@ func (e *examination) strayStores(root string) []trust.StoreRef {
 		}
 		names, err := os.ReadDir(path)
 		if err != nil {
-			e.add(Stores, Broken, path, "the trust stores cannot be listed: "+reason(err), "give yourself the right to read them")
+			e.add(Stores, Broken, path, "the trust stores cannot be listed: "+reason(err).Error(), mayRead)
 		}
 		for _, name := range names {
 			if name.IsDir() {
@@ -166,7 +166,7 @@ func (e *examination) store(ctx context.Context, store *trust.DirStore, ref trus
 		return
 	}
 	if err != nil {
-		e.add(Stores, Broken, ref.String(), err.Error()+"; the whole store counts for nothing", "replace or delete the file that is named")
+		e.add(Stores, Broken, ref.String(), err.Error()+"; the whole store counts for nothing", remedyFor(err, "replace or delete the file that is named"))
 		return
 	}
 	if statement == "" {
