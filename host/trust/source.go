@@ -20,8 +20,8 @@ const (
 	BlobPolicyFile   = "trustpolicy.blob.json"
 )
 
-// maxPolicySize bounds a policy file, in bytes.
-const maxPolicySize = 4 << 20
+// MaxPolicySize bounds a policy file, in bytes.
+const MaxPolicySize = 4 << 20
 
 // PolicySource is where a verifier gets its policies from. What it returns is
 // the policy in force at the time of the call. Implementations may be used by
@@ -82,7 +82,7 @@ var (
 func (f FilePolicies) read(names []string) (data []byte, path string, info fs.FileInfo, err error) {
 	for _, name := range names {
 		path = filepath.Join(f.Dir, name)
-		data, info, err = wholefile.ReadRegular(path, maxPolicySize, f.AllowSymlinks)
+		data, info, err = wholefile.ReadRegular(path, MaxPolicySize, f.AllowSymlinks)
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}

@@ -115,7 +115,7 @@ func TestFilePolicies(t *testing.T) {
 	t.Run("TP-03 oversized", func(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
-		if err := os.Truncate(write(t, filepath.Join(dir, OCIPolicyFile), nil), maxPolicySize+1); err != nil {
+		if err := os.Truncate(write(t, filepath.Join(dir, OCIPolicyFile), nil), MaxPolicySize+1); err != nil {
 			t.Fatal(err)
 		}
 		_, err := oci(t, FilePolicies{Dir: dir})

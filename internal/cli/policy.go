@@ -74,6 +74,9 @@ func (a *app) policyImportCommand(kind policyKind) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("failed to read %s configuration: %w", kind.title, err)
 			}
+			if len(data) > trust.MaxPolicySize {
+				return fmt.Errorf("failed to read %s configuration: %s has more than the %d bytes of a policy", kind.title, args[0], trust.MaxPolicySize)
+			}
 			warnings, err := kind.check(data)
 			if malformed, ok := errors.AsType[*trust.MalformedPolicyError](err); ok {
 				return fmt.Errorf("failed to parse %s configuration: %w", kind.title, malformed.Err)
