@@ -149,13 +149,18 @@ func TestExplain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	view := explain(t.Context(), trust.NewDirStore(t.TempDir(), nil), "registry.example/app", statement)
+	stores := trust.NewDirStore(t.TempDir(), nil)
+	_, cert := testpki.Root(t, "root").WriteFiles(t, t.TempDir(), "root")
+	if err := stores.Add(trust.StoreRef{Type: trust.StoreTSA, Name: "time"}, cert); err != nil {
+		t.Fatal(err)
+	}
+	view := explain(t.Context(), stores, "registry.example/app", statement)
 	conforms(t, "policy-explain.json", view)
 	var out bytes.Buffer
 	view.tree().print(&out)
 	for _, want := range []string{
 		"revocation: log, a failure is a warning", "by: plugin acme 1.2.0 besides", "by the timestamp once a certificate has expired",
-		"threshold: 2 signatures, distinct by identity", "plugins that a signature may call for: none", `ca:missing: `,
+		"threshold: 2 signatures, distinct by identity", "plugins that a signature may call for: none", `ca:missing: `, "tsa:time: 1 certificate\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())

@@ -158,7 +158,7 @@ func (v *policyView) tree() *node {
 	}
 	stores := root.add("trust stores")
 	for _, store := range v.TrustStores {
-		text := fmt.Sprintf("%d certificates", store.Certificates)
+		text := plural(store.Certificates, "certificate")
 		if store.Error != "" {
 			text = store.Error
 		}
