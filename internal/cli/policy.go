@@ -143,6 +143,9 @@ func (a *app) policyInitCommand(kind policyKind) *cobra.Command {
 			} else {
 				data, err = trust.NewOCIPolicy(trust.OCIPolicyInit{Name: name, Scopes: scopes, TrustStores: stores, TrustedIdentities: identities})
 			}
+			if broken, ok := errors.AsType[*trust.StatementError](err); ok {
+				err = fmt.Errorf("trust policy statement %q %w", broken.Statement, broken.Err)
+			}
 			if err != nil {
 				return fmt.Errorf("invalid %s: %w", strings.Replace(kind.title, " trust", "", 1), err)
 			}
