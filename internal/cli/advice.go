@@ -37,6 +37,9 @@ func (a *app) advice(err error) string {
 		return mistake.hint
 	}
 	if _, ok := errors.AsType[*rejected](err); ok {
+		if _, unsigned := errors.AsType[*host.NoSignatureError](err); unsigned || storeFault(err) != nil {
+			return "Do not use it." // nothing was checked
+		}
 		return "Do not use it. Option --verbose shows every check, so that you or whoever signed it can find out why."
 	}
 	if registry, ok := errors.AsType[*artifact.RegistryError](err); ok {
