@@ -50,8 +50,8 @@ func checkFile(ref StoreRef, name string) error {
 
 // Add copies a certificate file into a named store, under its base name and
 // with mode 0600, after checking every certificate in it (CLI-35..37). The copy
-// is there whole or not at all, and nothing is ever replaced: then the error is
-// ErrCertificateExists. Other errors are a *UntrustedCertificateError, and that
+// is there whole or not at all, as is a store that it would be the first in, and nothing
+// is ever replaced: then the error is ErrCertificateExists. Other errors are a *UntrustedCertificateError, and that
 // the file cannot be read, parsed or written.
 func (s *DirStore) Add(ref StoreRef, path string) error {
 	if err := CheckStore(ref); err != nil {
@@ -73,10 +73,16 @@ func (s *DirStore) Add(ref StoreRef, path string) error {
 	if err := s.refuseLink(ref); err != nil {
 		return err
 	}
+	_, err = os.Lstat(s.Path(ref))
+	created := errors.Is(err, fs.ErrNotExist)
 	if err := os.MkdirAll(s.Path(ref), 0o700); err != nil {
 		return err
 	}
-	return writeNew(filepath.Join(s.Path(ref), filepath.Base(path)), data)
+	err = writeNew(filepath.Join(s.Path(ref), filepath.Base(path)), data)
+	if err != nil && created {
+		os.Remove(s.Path(ref)) // stays if somebody else has put a certificate there
+	}
+	return err
 }
 
 // refuseLink keeps a store that is a link from being written through (TS-03).
