@@ -110,7 +110,7 @@ func writeNew(target string, data []byte) error {
 		err = temp.Sync()
 	}
 	if err = errors.Join(err, temp.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", target, err)
+		return fmt.Errorf("write %s: %w", target, wholefile.Pathless(err))
 	}
 	// Unlike a rename, a link fails when someone else was faster.
 	err = os.Link(temp.Name(), target)

@@ -37,7 +37,7 @@ func Replace(path string, data []byte, how Replacement) error {
 	}
 	defer os.Remove(temp.Name())
 	if err := errors.Join(how.write(temp, data), temp.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return fmt.Errorf("write %s: %w", path, Pathless(err))
 	}
 	if !how.Modified.IsZero() {
 		if err := os.Chtimes(temp.Name(), how.Modified, how.Modified); err != nil {
@@ -66,4 +66,13 @@ func (r Replacement) write(temp *os.File, data []byte) error {
 		return temp.Sync()
 	}
 	return nil
+}
+
+// Pathless drops the path from an error of the file system, for messages that name
+// the file another way.
+func Pathless(err error) error {
+	if failed, ok := errors.AsType[*fs.PathError](err); ok {
+		return failed.Err
+	}
+	return err
 }
