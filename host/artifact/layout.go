@@ -201,7 +201,7 @@ func (l *Layout) PushSignature(ctx context.Context, request PushRequest) (ocispe
 	return manifest, nil
 }
 
-func (l *Layout) push(ctx context.Context, request PushRequest) (_ ocispec.Descriptor, err error) {
+func (l *Layout) push(ctx context.Context, request PushRequest) (ocispec.Descriptor, error) {
 	if err := request.check(); err != nil {
 		return ocispec.Descriptor{}, err
 	}
@@ -210,13 +210,7 @@ func (l *Layout) push(ctx context.Context, request PushRequest) (_ ocispec.Descr
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	var written []string
-	defer func() {
-		if err != nil {
-			l.remove(written)
-		}
-	}()
-	err = l.update(ctx, func(index *index) error {
+	err = l.update(ctx, func(index *index, store storeFunc) error {
 		if _, err := l.read(request.Subject, MaxManifestSize); err != nil {
 			return fmt.Errorf("artifact %s: %w", request.Subject.Digest, err)
 		}
@@ -227,12 +221,8 @@ func (l *Layout) push(ctx context.Context, request PushRequest) (_ ocispec.Descr
 			desc ocispec.Descriptor
 			data []byte
 		}{{envelope, request.Envelope}, {emptyConfig, emptyConfig.Data}, {manifest, manifestData}} {
-			stored, err := l.storeBlob(blob.desc, bytes.NewReader(blob.data))
-			if err != nil {
+			if err := store(blob.desc, blob.data); err != nil {
 				return err
-			}
-			if stored {
-				written = append(written, l.blobName(blob.desc.Digest))
 			}
 		}
 		return nil
@@ -240,19 +230,36 @@ func (l *Layout) push(ctx context.Context, request PushRequest) (_ ocispec.Descr
 	return manifest, err
 }
 
-// update changes index.json in one step, holding a lock; when change fails it is
-// as before.
-func (l *Layout) update(ctx context.Context, change func(*index) error) error {
+// storeFunc stores a blob, unless it is there.
+type storeFunc func(target ocispec.Descriptor, data []byte) error
+
+// update changes index.json in one step, holding a lock. When it fails, index.json is
+// as before, and what change stored is gone before others, who would rely on it, may
+// change the layout.
+func (l *Layout) update(ctx context.Context, change func(*index, storeFunc) error) (err error) {
 	unlock, err := l.lock(ctx)
 	if err != nil {
 		return fmt.Errorf("cannot lock %s: %w", lockFile, pathless(err))
 	}
 	defer unlock()
+	var written []string
+	defer func() {
+		if err != nil {
+			l.remove(written)
+		}
+	}()
 	_, index, err := l.readIndex()
 	if err != nil {
 		return err
 	}
-	if err := change(index); err != nil {
+	err = change(index, func(target ocispec.Descriptor, data []byte) error {
+		stored, err := l.storeBlob(target, bytes.NewReader(data))
+		if stored && err == nil {
+			written = append(written, l.blobName(target.Digest))
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	data, err := index.marshal()

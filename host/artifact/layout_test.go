@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gofrs/flock"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -88,6 +89,11 @@ func (l *testLayout) files() []string {
 		return nil
 	})
 	return all
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 func tagged(d ocispec.Descriptor, tag string) ocispec.Descriptor {
@@ -544,6 +550,41 @@ func TestLayoutPush(t *testing.T) {
 		}
 		if got := l.readIndex().Manifests; len(got) != 1 {
 			t.Errorf("index %v", got)
+		}
+	})
+	t.Run("MAN-21 failing takes nothing away that others rely on", func(t *testing.T) {
+		l := newTestLayout(t)
+		subject := l.image()
+		// One more entry is more than index.json may have.
+		index, _ := json.Marshal(subject)
+		const form = `{"schemaVersion":2,"x":"%s","manifests":[%s]}`
+		room := maxLayoutIndex - len(fmt.Sprintf(form, "", index))
+		l.write(ocispec.ImageIndexFile, fmt.Appendf(nil, form, strings.Repeat("x", room), index))
+		// Another writer comes when the config is there and before it has gone again.
+		config := filepath.Join(l.path, l.open().blobName(emptyConfig.Digest))
+		failed := make(chan struct{})
+		var other sync.WaitGroup
+		other.Go(func() {
+			for !exists(config) {
+				select {
+				case <-failed:
+					return
+				default:
+				}
+			}
+			lock := flock.New(filepath.Join(l.path, lockFile))
+			for locked := false; !locked; locked, _ = lock.TryLock() {
+			}
+			defer lock.Unlock()
+			if exists(config) {
+				t.Error("the other writer finds what is about to be taken away")
+			}
+		})
+		_, err := l.open().PushSignature(t.Context(), request(t, subject, "envelope"))
+		close(failed)
+		other.Wait()
+		if !errors.Is(err, ErrTooLarge) || exists(config) {
+			t.Error(err)
 		}
 	})
 	t.Run("MAN-20 corrupt blob that is there already is replaced", func(t *testing.T) {

@@ -205,8 +205,8 @@ func (l *Layout) PushBlob(_ context.Context, target ocispec.Descriptor, content 
 
 // PushManifest stores a manifest and lists it in index.json, without a tag.
 func (l *Layout) PushManifest(ctx context.Context, target ocispec.Descriptor, data []byte) error {
-	err := l.update(ctx, func(index *index) error {
-		if _, err := l.storeBlob(target, bytes.NewReader(data)); err != nil {
+	err := l.update(ctx, func(index *index, store storeFunc) error {
+		if err := store(target, data); err != nil {
 			return err
 		}
 		if index.lists(target) {
@@ -229,7 +229,7 @@ func (l *Layout) Tag(ctx context.Context, target ocispec.Descriptor, tag string)
 	if _, err := l.FetchManifest(ctx, target); err != nil {
 		return err
 	}
-	if err := l.update(ctx, func(index *index) error { return index.tag(target, tag) }); err != nil {
+	if err := l.update(ctx, func(index *index, _ storeFunc) error { return index.tag(target, tag) }); err != nil {
 		return l.failure(err)
 	}
 	return nil
