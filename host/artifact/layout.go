@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +31,9 @@ const (
 	maxLayoutDepth = 8
 
 	lockRetry = 20 * time.Millisecond
+
+	// tempPrefix begins the names of files that are being written.
+	tempPrefix = ".signet-"
 )
 
 // Layout is a [Repository] kept in a directory as an OCI image layout
@@ -94,6 +98,15 @@ func CreateLayout(ctx context.Context, path string) (*Layout, error) {
 	if err != nil {
 		return nil, l.failure(err)
 	}
+	// Whoever makes this file makes the layout; others that are at it leave it to them.
+	claim, err := os.OpenFile(filepath.Join(path, ocispec.ImageIndexFile), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return OpenLayout(ctx, path)
+	}
+	if err != nil {
+		return nil, l.failure(pathless(err))
+	}
+	claim.Close()
 	// The file that makes a layout of it comes last.
 	layout := []byte(`{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`)
 	err = l.writeFile(ocispec.ImageIndexFile, 0o644, bytes.NewReader(index))
@@ -101,6 +114,7 @@ func CreateLayout(ctx context.Context, path string) (*Layout, error) {
 		err = l.writeFile(ocispec.ImageLayoutFile, 0o644, bytes.NewReader(layout))
 	}
 	if err != nil {
+		l.remove([]string{ocispec.ImageIndexFile})
 		return nil, l.failure(err)
 	}
 	return l, nil
@@ -239,7 +253,7 @@ type storeFunc func(target ocispec.Descriptor, data []byte) error
 func (l *Layout) update(ctx context.Context, change func(*index, storeFunc) error) (err error) {
 	unlock, err := l.lock(ctx)
 	if err != nil {
-		return fmt.Errorf("cannot lock %s: %w", lockFile, pathless(err))
+		return err
 	}
 	defer unlock()
 	var written []string
@@ -276,25 +290,41 @@ func (l *Layout) update(ctx context.Context, change func(*index, storeFunc) erro
 	return l.writeFile(ocispec.ImageIndexFile, mode, bytes.NewReader(data))
 }
 
-// lock keeps other processes from changing the layout until the function returned is
-// called.
+// lock keeps other writers, those of other processes too, from the layout until the
+// function returned is called. Everyone who writes files into it holds the lock, but for
+// [CreateLayout], whose layout nobody has opened yet.
 func (l *Layout) lock(ctx context.Context) (unlock func(), err error) {
+	fail := func(err error) (func(), error) {
+		return nil, fmt.Errorf("cannot lock %s: %w", lockFile, pathless(err))
+	}
 	root, err := os.OpenRoot(l.path)
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	defer root.Close()
 	// The lock itself goes by path, and would follow a link.
 	file, err := root.OpenFile(lockFile, os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	file.Close()
 	lock := flock.New(filepath.Join(l.path, lockFile))
 	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
-		return nil, err
+		return fail(err)
 	}
+	removeLeftovers(root)
 	return func() { lock.Unlock() }, nil
+}
+
+// removeLeftovers deletes the temporary files of writers that were killed. It is called
+// under the lock, so that no writer is at work.
+func removeLeftovers(root *os.Root) {
+	entries, _ := fs.ReadDir(root.FS(), ".")
+	for _, entry := range entries {
+		if entry.Type().IsRegular() && strings.HasPrefix(entry.Name(), tempPrefix) {
+			root.Remove(entry.Name())
+		}
+	}
 }
 
 // storeBlob stores what target describes, unless it is there, and tells whether
@@ -496,7 +526,7 @@ func (l *Layout) writeFile(name string, mode fs.FileMode, content io.Reader) (er
 		return pathless(err)
 	}
 	defer root.Close()
-	temp, err := os.CreateTemp(l.path, ".signet-*")
+	temp, err := os.CreateTemp(l.path, tempPrefix+"*")
 	if err != nil {
 		return pathless(err)
 	}

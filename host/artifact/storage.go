@@ -192,11 +192,16 @@ func (l *Layout) FetchBlob(_ context.Context, target ocispec.Descriptor, w io.Wr
 	return l.failure(aboutContent(pathless(err), "blob", target))
 }
 
-// PushBlob stores a blob.
-func (l *Layout) PushBlob(_ context.Context, target ocispec.Descriptor, content io.Reader) error {
+// PushBlob stores a blob. Other writers wait until it has read content.
+func (l *Layout) PushBlob(ctx context.Context, target ocispec.Descriptor, content io.Reader) error {
 	if err := checkContent(target, math.MaxInt64); err != nil {
 		return l.failure(fmt.Errorf("blob %w", err))
 	}
+	unlock, err := l.lock(ctx)
+	if err != nil {
+		return l.failure(err)
+	}
+	defer unlock()
 	if _, err := l.storeBlob(target, content); err != nil {
 		return l.failure(aboutContent(err, "blob", target))
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gofrs/flock"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -259,6 +260,14 @@ func TestCreateLayout(t *testing.T) {
 	}
 }
 
+// readerFunc is called when it is read, and then empty.
+type readerFunc func()
+
+func (f readerFunc) Read([]byte) (int, error) {
+	f()
+	return 0, io.EOF
+}
+
 // second is the result of a function that must not have failed.
 func second[T any](result T, err error) T {
 	if err != nil {
@@ -320,6 +329,61 @@ func TestLayoutStorage(t *testing.T) {
 		mustPushBlob(t, layout, []byte("content"))
 		if !layout.holds(desc) {
 			t.Error("still damaged")
+		}
+	})
+	t.Run("what killed writers left is removed, and nothing else", func(t *testing.T) {
+		for name, write := range map[string]func(*Layout) error{
+			"PushBlob": func(l *Layout) error {
+				return l.PushBlob(t.Context(), describe("", []byte("content")), strings.NewReader("content"))
+			},
+			"PushManifest": func(l *Layout) error {
+				return l.PushManifest(t.Context(), describe(ocispec.MediaTypeImageManifest, []byte(imageManifest)), []byte(imageManifest))
+			},
+		} {
+			l := newTestLayout(t)
+			l.write(tempPrefix+"123", []byte("half of a bl"))
+			l.write("signet", nil)
+			l.write(tempPrefix+"dir/file", nil)
+			if err := write(l.open()); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if exists(filepath.Join(l.path, tempPrefix+"123")) || !exists(filepath.Join(l.path, "signet")) || !exists(filepath.Join(l.path, tempPrefix+"dir/file")) {
+				t.Errorf("%s: left are %v", name, l.files())
+			}
+		}
+	})
+	t.Run("who stores a blob has the layout alone", func(t *testing.T) {
+		l := newTestLayout(t)
+		locked := readerFunc(func() {
+			lock := flock.New(filepath.Join(l.path, lockFile))
+			if free, err := lock.TryLock(); free || err != nil {
+				t.Errorf("the lock is free: %v, %v", free, err)
+				lock.Unlock()
+			}
+		})
+		if err := l.open().PushBlob(t.Context(), describe("", nil), locked); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("many make the same layout", func(t *testing.T) {
+		for range 10 {
+			l := &testLayout{t, filepath.Join(t.TempDir(), "layout")}
+			var all sync.WaitGroup
+			for i := range 4 {
+				all.Go(func() {
+					layout, err := CreateLayout(t.Context(), l.path)
+					for err != nil && t.Context().Err() == nil { // another is still at it
+						layout, err = CreateLayout(t.Context(), l.path)
+					}
+					if err == nil {
+						mustPushManifest(t, layout, fmt.Sprint(i))
+					}
+				})
+			}
+			all.Wait()
+			if found := len(l.readIndex().Manifests); found != 4 {
+				t.Fatalf("%d of 4 manifests", found)
+			}
 		}
 	})
 	t.Run("many at once", func(t *testing.T) {
