@@ -20,6 +20,8 @@ type index struct {
 	entries []indexEntry
 }
 
+// indexEntry is an entry as it was written, and the descriptor that it is; the empty
+// one, which nobody looks for, if it has no digest.
 type indexEntry struct {
 	raw  json.RawMessage
 	desc ocispec.Descriptor
@@ -30,7 +32,7 @@ func newIndex() *index {
 	return &index{members: map[string]json.RawMessage{"schemaVersion": json.RawMessage("2"), "mediaType": mediaType}}
 }
 
-// parseIndex reads an index. Entries without a digest are dropped.
+// parseIndex reads an index.
 func parseIndex(data []byte) (*index, error) {
 	if err := checkDensity(data); err != nil {
 		return nil, err
@@ -54,9 +56,10 @@ func parseIndex(data []byte) (*index, error) {
 		if err := json.Unmarshal(raw, &entry.desc); err != nil {
 			return nil, fmt.Errorf("an entry of the index is not a descriptor: %w", err)
 		}
-		if entry.desc.Digest != "" {
-			result.entries = append(result.entries, entry)
+		if entry.desc.Digest == "" {
+			entry.desc = ocispec.Descriptor{}
 		}
+		result.entries = append(result.entries, entry)
 	}
 	return result, nil
 }
@@ -142,7 +145,8 @@ func (x *index) addRaw(entry indexEntry) bool {
 	return true
 }
 
-// addMissing adds those entries of other whose content x does not list.
+// addMissing adds those entries of other whose content x does not list; entries without
+// a digest stay where they are.
 func (x *index) addMissing(other *index) bool {
 	type identity struct {
 		mediaType, digest string
@@ -155,7 +159,7 @@ func (x *index) addMissing(other *index) bool {
 	}
 	changed := false
 	for _, entry := range other.entries {
-		if id := of(entry.desc); !listed[id] {
+		if id := of(entry.desc); !listed[id] && entry.desc.Digest != "" {
 			listed[id], changed = true, true
 			x.entries = append(x.entries, entry)
 		}
@@ -236,16 +240,12 @@ func equalDescriptions(a, b ocispec.Descriptor) bool {
 // marshal writes the index with its members in the order of the OCI image-spec,
 // unknown ones last.
 func (x *index) marshal() ([]byte, error) {
-	raws := make([]json.RawMessage, len(x.entries))
+	raws := make([][]byte, len(x.entries))
 	for i, entry := range x.entries {
 		raws[i] = entry.raw
 	}
-	manifests, err := json.Marshal(raws)
-	if err != nil {
-		return nil, err
-	}
 	members := maps.Clone(x.members)
-	members["manifests"] = manifests
+	members["manifests"] = fmt.Appendf(nil, "[%s]", bytes.Join(raws, []byte(",")))
 	order := []string{"schemaVersion", "mediaType", "artifactType", "manifests", "subject", "annotations"}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		if !slices.Contains(order, name) {

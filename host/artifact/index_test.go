@@ -65,3 +65,41 @@ func TestManifests(t *testing.T) {
 		})
 	}
 }
+
+// TestIndexKeeps puts into an index what nothing here knows, and changes the index in
+// each way.
+func TestIndexKeeps(t *testing.T) {
+	t.Parallel()
+	there := describe(ocispec.MediaTypeImageManifest, []byte("there"))
+	unknown := []string{
+		`{ "digest":"", "mediaType":"application/vnd.oci.image.manifest.v1+json", "x":"<&>", "annotations":{"org.opencontainers.image.ref.name":"v1"} }`,
+		`{"platform":{"os":"linux"}}`, `{"platform":{"os":"linux"}}`, `null`,
+	}
+	entry := fmt.Sprintf(`{ "mediaType":%q, "digest":%q, "size":%d, "x":1.50 }`, there.MediaType, there.Digest, there.Size)
+	data := fmt.Sprintf(`{"schemaVersion":2,"manifests":[%s,%s],"x":{"y" : 1.0}}`, strings.Join(unknown, ","), entry)
+	index, err := parseIndex([]byte(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := index.marshal(); err != nil || string(got) != data {
+		t.Errorf("unchanged it is %s, %v", got, err)
+	}
+	other := newIndex()
+	if !other.addMissing(index) || len(other.entries) != 1 {
+		t.Errorf("an index that lacks the entries has %v", other.entries)
+	}
+	_, err = index.add(describe(ocispec.MediaTypeImageManifest, []byte("new")))
+	if err = errors.Join(err, index.tag(there, "v1")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := index.marshal()
+	if err != nil || !strings.HasPrefix(string(got), data[:strings.Index(data, entry)]) {
+		t.Errorf("changed it is %s, %v", got, err)
+	}
+	if found, err := findTag(index, "v1"); err != nil || !same(found, there) {
+		t.Errorf("the tag leads to %v, %v", found, err)
+	}
+	if listed, err := index.manifests(); err != nil || len(listed) != 2 {
+		t.Errorf("manifests %v, %v", listed, err)
+	}
+}
