@@ -8,12 +8,12 @@ import (
 	"iter"
 	"net"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/signet-project/signet/host/artifact"
 	"github.com/signet-project/signet/host/batch"
@@ -138,7 +138,7 @@ func (v *Verifier) Basis(ctx context.Context, settings ...string) (string, error
 // wrong PINs.
 func (s *Signer) SignBatch(ctx context.Context, b *Batch, report func(*BatchResult) error) error {
 	signer := *s
-	signer.Key = &firstAlone{Key: s.Key, signer: s}
+	signer.Key = &firstAlone{Key: s.Key, signer: s, turn: semaphore.NewWeighted(1)}
 	ended := func(result *BatchResult) error {
 		if unusable, ok := errors.AsType[*unusableKeyError](result.Err); ok {
 			return unusable.err
@@ -156,7 +156,7 @@ func (s *Signer) SignBatch(ctx context.Context, b *Batch, report func(*BatchResu
 type firstAlone struct {
 	Key
 	signer *Signer
-	mu     sync.Mutex
+	turn   *semaphore.Weighted // of 1; guards failed
 	failed error
 	proven atomic.Bool
 }
@@ -177,18 +177,23 @@ func (k *firstAlone) Seal(ctx context.Context, request SealRequest) (*Sealed, er
 }
 
 func (k *firstAlone) first(ctx context.Context, request SealRequest) (*Sealed, error) {
-	k.mu.Lock()
+	if err := k.turn.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
 	if k.proven.Load() {
-		k.mu.Unlock()
+		k.turn.Release(1)
 		return k.Key.Seal(ctx, request)
 	}
-	defer k.mu.Unlock()
+	defer k.turn.Release(1)
 	if k.failed != nil {
 		return nil, k.failed
 	}
 	sealed, err := k.Key.Seal(ctx, request)
 	if err == nil {
 		_, err = k.signer.selfCheck(request.Format, sealed)
+	}
+	if err != nil && ctx.Err() != nil {
+		return nil, err // which says nothing about the key: the next one makes the first signature
 	}
 	if err != nil {
 		k.failed = &unusableKeyError{err}

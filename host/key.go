@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/signet-project/signet/host/envelope"
 	"github.com/signet-project/signet/host/pki"
@@ -207,7 +207,7 @@ func NewPluginKey(ctx context.Context, client *protocol.Client, id string, confi
 	switch {
 	case slices.Contains(metadata.Capabilities, protocol.CapabilitySignatureGenerator):
 		known := new(knownChains)
-		return rawKey{&pluginSigner{pluginKey: key, known: known}, known}, nil
+		return rawKey{&pluginSigner{pluginKey: key, known: known, turn: semaphore.NewWeighted(1)}, known}, nil
 	case slices.Contains(metadata.Capabilities, whole):
 		return &envelopeKey{pluginKey: key}, nil
 	case target == TargetBlob && slices.Contains(metadata.Capabilities, protocol.CapabilityEnvelopeGenerator):
@@ -230,14 +230,17 @@ func (k *pluginKey) describe(ctx context.Context) (protocol.Suite, error) {
 type pluginSigner struct {
 	pluginKey
 	known *knownChains
-	mu    sync.Mutex
-	suite protocol.Suite // zero until described
+	turn  *semaphore.Weighted // of 1; guards suite
+	suite protocol.Suite      // zero until described
 }
 
-// Suite asks the plugin once; those that ask meanwhile wait for the answer.
+// Suite asks the plugin once; those that ask meanwhile wait for the answer, and ask
+// themselves if there is none.
 func (s *pluginSigner) Suite(ctx context.Context) (protocol.Suite, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.turn.Acquire(ctx, 1); err != nil {
+		return protocol.Suite{}, &PluginSignError{Plugin: s.client.Name(), Err: err}
+	}
+	defer s.turn.Release(1)
 	if s.suite.KeySpec != "" {
 		return s.suite, nil
 	}

@@ -9,11 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry/remote/auth"
@@ -109,21 +109,23 @@ func (r *remoteRepository) settle(ctx context.Context, writes int, took time.Dur
 // machine, away from a tag until the result is called.
 func (r *remoteRepository) lockTag(ctx context.Context, tag string) (unlock func(), err error) {
 	r.mu.Lock()
-	lock := r.tagLocks[tag]
-	if lock == nil {
-		lock = &sync.Mutex{}
-		r.tagLocks[tag] = lock
+	turn := r.tagTurns[tag]
+	if turn == nil {
+		turn = semaphore.NewWeighted(1)
+		r.tagTurns[tag] = turn
 	}
 	r.mu.Unlock()
-	lock.Lock()
+	if err := turn.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
 	unlockFile, err := r.lockFile(ctx, tag)
 	if err != nil {
-		lock.Unlock()
+		turn.Release(1)
 		return nil, err
 	}
 	return func() {
 		unlockFile()
-		lock.Unlock()
+		turn.Release(1)
 	}, nil
 }
 

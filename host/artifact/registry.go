@@ -16,6 +16,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry"
@@ -106,7 +107,7 @@ func (c *Client) Open(ref Reference, opts OpenOptions) (Storage, error) {
 		backoff:  c.retry.backoff,
 		sleep:    sleep,
 		lockDir:  c.LockDir,
-		tagLocks: map[string]*sync.Mutex{},
+		tagTurns: map[string]*semaphore.Weighted{},
 	}
 	repo.open = func(client remote.Client) *remote.Repository {
 		return &remote.Repository{
@@ -201,8 +202,8 @@ type remoteRepository struct {
 	lockDir  string
 
 	mu sync.Mutex
-	// tagLocks keep our own pushes from getting in each other's way at a referrers tag.
-	tagLocks map[string]*sync.Mutex
+	// tagTurns keep our own pushes from getting in each other's way at a referrers tag.
+	tagTurns map[string]*semaphore.Weighted
 }
 
 var _ Repository = (*remoteRepository)(nil)

@@ -629,6 +629,23 @@ func TestReferrersTag(t *testing.T) {
 			t.Errorf("%d signatures", len(got))
 		}
 	})
+	t.Run("MAN-15 who waits for another push gives up in time", func(t *testing.T) {
+		repo := newFakeRegistry(t).open(t).(*remoteRepository)
+		unlock, err := repo.lockTag(t.Context(), "sha256-x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := repo.lockTag(ctx, "sha256-x"); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		unlock()
+		if unlock, err = repo.lockTag(t.Context(), "sha256-x"); err != nil {
+			t.Fatal(err)
+		}
+		unlock()
+	})
 	t.Run("MAN-15 no directory for locks is a warning", func(t *testing.T) {
 		f := newFakeRegistry(t, withoutReferrersAPI)
 		subject := image(f)

@@ -3,7 +3,11 @@ package plugin
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/signet-project/signet/protocol"
 )
@@ -15,51 +19,79 @@ import (
 type Pool struct {
 	manager *Manager
 
-	mu       sync.Mutex
-	uses     map[string]int
-	sessions map[string]*protocol.Client
-	ends     []func() error
+	mu      sync.Mutex
+	plugins map[string]*pooled
+}
+
+// pooled is a plugin of a pool.
+type pooled struct {
+	turn *semaphore.Weighted // of 1; guards the rest
+	uses int
+	// session and end are nil as long as there is no session.
+	session *protocol.Client
+	end     func() error
 }
 
 // NewPool returns a pool of the manager's plugins.
 func (m *Manager) NewPool() *Pool {
-	return &Pool{manager: m, uses: map[string]int{}, sessions: map[string]*protocol.Client{}}
+	return &Pool{manager: m, plugins: map[string]*pooled{}}
 }
 
-// Get returns a client for one signature. Errors are those of [Manager.Session].
+// Get returns a client for one signature. Those who want the same plugin wait while it
+// is opened; errors are those of [Manager.Session], and that of ctx.
 func (p *Pool) Get(ctx context.Context, name string) (*protocol.Client, error) {
 	return p.GetFor(ctx, name, 1)
 }
 
 // GetFor returns a client for so many signatures.
 func (p *Pool) GetFor(ctx context.Context, name string, signatures int) (*protocol.Client, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if client := p.sessions[name]; client != nil {
-		return client, nil
+	plugin := p.plugin(name)
+	if err := plugin.turn.Acquire(ctx, 1); err != nil {
+		return nil, err
 	}
-	if p.uses[name]+signatures < SessionWorth {
-		p.uses[name] += signatures
+	defer plugin.turn.Release(1)
+	if plugin.session != nil {
+		return plugin.session, nil
+	}
+	if plugin.uses+signatures < SessionWorth {
+		plugin.uses += signatures
 		return p.manager.Get(ctx, name)
 	}
 	client, end, err := p.manager.Session(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	p.sessions[name] = client
-	p.ends = append(p.ends, end)
+	plugin.session, plugin.end = client, end
 	return client, nil
+}
+
+func (p *Pool) plugin(name string) *pooled {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.plugins[name] == nil {
+		p.plugins[name] = &pooled{turn: semaphore.NewWeighted(1)}
+	}
+	return p.plugins[name]
 }
 
 // Close ends the sessions and waits until nothing is left of their processes.
 func (p *Pool) Close() error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	plugins := slices.Collect(maps.Values(p.plugins))
+	p.mu.Unlock()
 	var errs []error
-	for _, end := range p.ends {
-		errs = append(errs, end())
+	for _, plugin := range plugins {
+		errs = append(errs, plugin.close())
 	}
-	clear(p.sessions)
-	p.ends = nil
 	return errors.Join(errs...)
+}
+
+func (p *pooled) close() error {
+	_ = p.turn.Acquire(context.Background(), 1) // which ends without error
+	defer p.turn.Release(1)
+	if p.session == nil {
+		return nil
+	}
+	p.session = nil
+	return p.end()
 }

@@ -1,6 +1,8 @@
 package plugin
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"testing"
 
@@ -82,6 +84,29 @@ func TestPool(t *testing.T) {
 		if _, err := client.GetMetadata(t.Context(), nil); err == nil {
 			t.Error("a call of a session that has ended")
 		}
+	})
+	t.Run("who waits for a plugin that another opens gives up in time, and waits for no other plugin", func(t *testing.T) {
+		m, _ := sessions(t, Options{}, script)
+		pool := m.NewPool()
+		defer pool.Close()
+		var once sync.Once
+		m.step = func(step string) {
+			if step != "about to run" {
+				return
+			}
+			once.Do(func() {
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				if _, err := pool.GetFor(ctx, "x", SessionWorth); !errors.Is(err, context.Canceled) {
+					t.Error("a caller who gave up:", err)
+				}
+				if _, err := pool.GetFor(t.Context(), "y", SessionWorth); err == nil || errors.Is(err, context.Canceled) {
+					t.Error("a plugin that is not there:", err)
+				}
+			})
+		}
+		ask(t, pool, SessionWorth)
+		once.Do(func() { t.Error("the plugin did not run") })
 	})
 	t.Run("a plugin that is not there", func(t *testing.T) {
 		m, _ := sessions(t, Options{}, script)

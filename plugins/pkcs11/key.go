@@ -10,9 +10,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	cryptoki "github.com/miekg/pkcs11"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/signer"
@@ -40,7 +40,7 @@ type key struct {
 	// unusable says why a key that was found is not a candidate.
 	unusable error
 
-	mu     sync.Mutex
+	turn   *semaphore.Weighted // of 1; guards opened
 	opened *privateKey
 }
 
@@ -54,7 +54,7 @@ var (
 // when there are none logs in to look for private keys. So describing a key
 // needs no PIN as a rule.
 func findKey(ctx context.Context, ms *modules, t *token, l *location) (*key, error) {
-	k := &key{modules: ms, token: t, at: l}
+	k := &key{modules: ms, token: t, at: l, turn: semaphore.NewWeighted(1)}
 	err := t.with(ctx, func(s *session) error {
 		pool, err := s.readPublic(l.uri)
 		if err != nil {
@@ -113,7 +113,7 @@ func (k *key) Select(_ context.Context, certs []*x509.Certificate) (signer.Key, 
 	for _, cert := range newestFirst {
 		for _, c := range k.candidates {
 			if signer.SamePublicKey(cert.PublicKey, c.public) {
-				return &key{modules: k.modules, token: k.token, at: k.at, candidates: []candidate{c}, certs: k.certs}, nil
+				return &key{modules: k.modules, token: k.token, at: k.at, candidates: []candidate{c}, certs: k.certs, turn: semaphore.NewWeighted(1)}, nil
 			}
 		}
 	}
@@ -152,8 +152,10 @@ func (k *key) signOnce(ctx context.Context, suite protocol.Suite, in input) (sig
 			return err
 		}
 		if private.alwaysAuthenticate {
-			k.token.alone.Lock()
-			defer k.token.alone.Unlock()
+			if err := k.token.alone.Acquire(ctx, 1); err != nil {
+				return err
+			}
+			defer k.token.alone.Release(1)
 		}
 		signature, err = private.sign(s, in, k.authenticate)
 		return describe(err, k.failed("sign with"))
@@ -163,8 +165,10 @@ func (k *key) signOnce(ctx context.Context, suite protocol.Suite, in input) (sig
 
 // open returns the private key, found once in a generation of sessions.
 func (k *key) open(ctx context.Context, s *session, suite protocol.Suite) (*privateKey, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	if err := k.turn.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer k.turn.Release(1)
 	if k.opened != nil && k.opened.generation == s.generation {
 		return k.opened, k.token.login(ctx, s, k.at.pin)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	cryptoki "github.com/miekg/pkcs11"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/signet-project/signet/protocol"
 )
@@ -33,7 +34,7 @@ type token struct {
 
 	// alone is held by signatures that need a login of their own, which another
 	// call in between would spoil.
-	alone sync.Mutex
+	alone *semaphore.Weighted
 }
 
 func newToken(m *module, s slot) *token {
@@ -42,7 +43,7 @@ func newToken(m *module, s slot) *token {
 	if limit := s.token.MaxSessionCount; limit > 0 {
 		places = min(places, limit)
 	}
-	return &token{module: m, slot: s, places: make(chan struct{}, places)}
+	return &token{module: m, slot: s, places: make(chan struct{}, places), alone: semaphore.NewWeighted(1)}
 }
 
 func (t *token) String() string { return fmt.Sprintf("token %q", t.slot.token.Label) }

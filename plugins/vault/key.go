@@ -13,7 +13,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/signer"
@@ -28,8 +29,8 @@ type key struct {
 	// user names no others.
 	ownChain bool
 
-	mu       sync.Mutex
-	versions []version // newest first; nil until they are read
+	turn     *semaphore.Weighted // of 1; guards versions
+	versions []version           // newest first; nil until they are read
 }
 
 // version is one version of a key. Version 1 is the first.
@@ -56,8 +57,10 @@ type transitKey struct {
 // read returns the versions of the key that may sign: all, or the one that the
 // key id names.
 func (k *key) read(ctx context.Context) ([]version, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	if err := k.turn.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer k.turn.Release(1)
 	if k.versions != nil {
 		return k.versions, nil
 	}
@@ -187,7 +190,7 @@ func (k *key) Select(ctx context.Context, certs []*x509.Certificate) (signer.Key
 	var numbers []string
 	for _, v := range versions {
 		if slices.ContainsFunc(certs, func(c *x509.Certificate) bool { return signer.SamePublicKey(c.PublicKey, v.public) }) {
-			return &key{server: k.server, id: k.id, path: k.path, versions: []version{v}}, nil
+			return &key{server: k.server, id: k.id, path: k.path, turn: semaphore.NewWeighted(1), versions: []version{v}}, nil
 		}
 		numbers = append(numbers, strconv.Itoa(v.number))
 	}

@@ -21,8 +21,10 @@ const (
 
 // login makes sure that the client has a token that has not expired.
 func (s *server) login(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.turn.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer s.turn.Release(1)
 	if s.settings.method == methodToken { // read each time: an agent may have renewed it
 		token, err := s.settings.token()
 		if err == nil {
@@ -56,8 +58,8 @@ func (s *server) login(ctx context.Context) error {
 
 // forgetToken makes the next request log in anew.
 func (s *server) forgetToken() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	_ = s.turn.Acquire(context.Background(), 1) // which ends without error
+	defer s.turn.Release(1)
 	s.token = ""
 }
 

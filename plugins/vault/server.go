@@ -5,10 +5,10 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/vault/api"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/signer"
@@ -24,7 +24,7 @@ type server struct {
 	settings *settings
 	now      func() time.Time
 
-	mu      sync.Mutex // guards the rest; held while logging in
+	turn    *semaphore.Weighted // of 1; guards the rest, held while logging in
 	token   string
 	expires time.Time // zero when the token doesn't, or isn't known to
 }
@@ -62,7 +62,7 @@ func newServer(s *settings, now func() time.Time) (*server, error) {
 	config.HttpClient.Transport = bounded{config.HttpClient.Transport}
 	client.ClearToken()
 	client.SetNamespace(s.get(ConfigNamespace))
-	return &server{client: client, settings: s, now: now}, nil
+	return &server{client: client, settings: s, now: now, turn: semaphore.NewWeighted(1)}, nil
 }
 
 // transport makes the HTTP transport, with the proxy that the environment names.
