@@ -81,7 +81,6 @@ func (c *Client) Login(ctx context.Context, store credentials.Store, registry st
 	ref := Reference{Registry: registry}
 	c.once.Do(c.start)
 	base := *c.base
-	base.Cache = nil
 	base.Credential = guardCredentials(auth.StaticCredential(ref.Host(), credential), c.plain, c.warn)
 	target.Client, target.PlainHTTP = newHostClient(ref.Host(), &base), c.plain(registry)
 	if err := target.Ping(ctx); err != nil {

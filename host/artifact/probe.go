@@ -67,7 +67,9 @@ func (c *Client) Probe(ctx context.Context, registry string) (*Probe, error) {
 		return probe, nil
 	}
 	if probe.Credential {
+		c.mu.Lock()
 		target.Client, target.PlainHTTP = c.host(ref), probe.Plain
+		c.mu.Unlock()
 		if err := target.Ping(ctx); err != nil {
 			probe.Denied = registryError(ref.Host(), "check the credentials", err)
 		}

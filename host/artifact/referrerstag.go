@@ -105,20 +105,27 @@ func (r *remoteRepository) settle(ctx context.Context, writes int, took time.Dur
 	return r.sleep(ctx, wait)
 }
 
+// tagTurns keep our own pushes from getting in each other's way at a referrers tag. There
+// is a fixed number of them, so that there are not more and more; tags that share one
+// wait without need.
+type tagTurns [256]*semaphore.Weighted
+
+func newTagTurns() (turns tagTurns) {
+	for i := range turns {
+		turns[i] = semaphore.NewWeighted(1)
+	}
+	return turns
+}
+
 // lockTag keeps other pushes of ours, and those of other processes of this
 // machine, away from a tag until the result is called.
 func (r *remoteRepository) lockTag(ctx context.Context, tag string) (unlock func(), err error) {
-	r.mu.Lock()
-	turn := r.tagTurns[tag]
-	if turn == nil {
-		turn = semaphore.NewWeighted(1)
-		r.tagTurns[tag] = turn
-	}
-	r.mu.Unlock()
+	number := sha256.Sum256([]byte(r.name + ":" + tag))[0]
+	turn := r.tagTurns[number]
 	if err := turn.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
-	unlockFile, err := r.lockFile(ctx, tag)
+	unlockFile, err := r.lockFile(ctx, number)
 	if err != nil {
 		turn.Release(1)
 		return nil, err
@@ -129,15 +136,14 @@ func (r *remoteRepository) lockTag(ctx context.Context, tag string) (unlock func
 	}, nil
 }
 
-// lockFile locks the file for a tag. There is a fixed number of them, so that
-// they need not be deleted, which nobody can do safely; tags that share one wait
-// without need. Where no file can be locked, the push goes on without.
-func (r *remoteRepository) lockFile(ctx context.Context, tag string) (unlock func(), err error) {
+// lockFile locks the file of that number. There is one for each turn, so that they need
+// not be deleted, which nobody can do safely. Where no file can be locked, the push goes
+// on without.
+func (r *remoteRepository) lockFile(ctx context.Context, number byte) (unlock func(), err error) {
 	if r.lockDir == "" {
 		return func() {}, nil
 	}
-	sum := sha256.Sum256([]byte(r.name + ":" + tag))
-	file := flock.New(filepath.Join(r.lockDir, fmt.Sprintf("referrers-%02x.lock", sum[0])))
+	file := flock.New(filepath.Join(r.lockDir, fmt.Sprintf("referrers-%02x.lock", number)))
 	if err = os.MkdirAll(r.lockDir, 0o700); err == nil {
 		_, err = file.TryLockContext(ctx, lockRetry)
 	}

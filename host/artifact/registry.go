@@ -16,7 +16,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/semaphore"
 	"oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry"
@@ -33,10 +32,17 @@ var manifestTypes = []string{
 	mediaTypeArtifactManifest,
 }
 
+// maxRemembered bounds the repositories, and the registries, that a Client remembers.
+const maxRemembered = 1000
+
 // Client holds what all registries of one run share: connections, tokens,
 // credentials, and what was learned about each registry. Its zero value speaks
 // HTTPS without credentials. It may be used by several goroutines at once and must not
 // be copied, nor changed after its first use.
+//
+// A Client may live as long as a service does: it remembers at most 1000 repositories.
+// When there is one more, it forgets all of them, and the tokens and what it learned
+// about registries as well. Repositories that were opened before go on working.
 type Client struct {
 	// Transport carries the requests; nil means [NewTransport]. Failed requests are
 	// repeated on top of it (REG-18).
@@ -64,6 +70,7 @@ type Client struct {
 	hosts        map[string]*hostClient
 	repositories map[repositoryKey]*remoteRepository
 	warned       map[string]bool
+	tagTurns     tagTurns
 }
 
 type repositoryKey struct {
@@ -91,13 +98,18 @@ func (c *Client) Open(ref Reference, opts OpenOptions) (Storage, error) {
 	if err := base.Validate(); err != nil {
 		return nil, fmt.Errorf("%q does not name a repository in a registry", ref.Name())
 	}
-	host := c.host(ref)
+	c.once.Do(c.start)
 	key := repositoryKey{ref.Name(), opts}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if opened, ok := c.repositories[key]; ok {
 		return opened, nil
 	}
+	if len(c.repositories) >= maxRemembered {
+		clear(c.repositories)
+		clear(c.hosts) // which have tokens for each of their repositories
+	}
+	host := c.host(ref)
 	repo := &remoteRepository{
 		name:     ref.Name(),
 		host:     ref.Host(),
@@ -107,7 +119,7 @@ func (c *Client) Open(ref Reference, opts OpenOptions) (Storage, error) {
 		backoff:  c.retry.backoff,
 		sleep:    sleep,
 		lockDir:  c.LockDir,
-		tagTurns: map[string]*semaphore.Weighted{},
+		tagTurns: &c.tagTurns,
 	}
 	repo.open = func(client remote.Client) *remote.Repository {
 		return &remote.Repository{
@@ -129,14 +141,17 @@ func (c *Client) Open(ref Reference, opts OpenOptions) (Storage, error) {
 	return repo, nil
 }
 
-// host returns the client for a registry's host.
+// host returns the client for a registry's host. It is called with c.mu held.
 func (c *Client) host(ref Reference) *hostClient {
-	c.once.Do(c.start)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.hosts[ref.Registry] == nil {
-		c.hosts[ref.Registry] = newHostClient(ref.Host(), c.base)
+	if known := c.hosts[ref.Registry]; known != nil {
+		return known
 	}
+	if len(c.hosts) >= maxRemembered {
+		clear(c.hosts)
+	}
+	base := *c.base
+	base.Cache = auth.NewCache()
+	c.hosts[ref.Registry] = newHostClient(ref.Host(), &base)
 	return c.hosts[ref.Registry]
 }
 
@@ -154,7 +169,6 @@ func (c *Client) start() {
 	}
 	c.base = &auth.Client{
 		Client:     newHTTPClient(transport, c.retry),
-		Cache:      auth.NewCache(),
 		ClientID:   clientID,
 		Credential: guardCredentials(c.Credentials, c.plain, c.warn),
 	}
@@ -162,6 +176,7 @@ func (c *Client) start() {
 	c.hosts = map[string]*hostClient{}
 	c.repositories = map[repositoryKey]*remoteRepository{}
 	c.warned = map[string]bool{}
+	c.tagTurns = newTagTurns()
 }
 
 func (c *Client) plain(name string) bool {
@@ -200,10 +215,7 @@ type remoteRepository struct {
 	backoff  retryBackoff
 	sleep    func(context.Context, time.Duration) error
 	lockDir  string
-
-	mu sync.Mutex
-	// tagTurns keep our own pushes from getting in each other's way at a referrers tag.
-	tagTurns map[string]*semaphore.Weighted
+	tagTurns *tagTurns
 }
 
 var _ Repository = (*remoteRepository)(nil)

@@ -646,6 +646,23 @@ func TestReferrersTag(t *testing.T) {
 		}
 		unlock()
 	})
+	t.Run("MAN-15 pushes to a repository that was opened anew wait, too", func(t *testing.T) {
+		f := newFakeRegistry(t)
+		client := f.client()
+		before := second(client.Open(f.ref(""), OpenOptions{})).(*remoteRepository)
+		clear(client.repositories)
+		after := second(client.Open(f.ref(""), OpenOptions{})).(*remoteRepository)
+		unlock, err := before.lockTag(t.Context(), "sha256-x")
+		if err != nil || before == after {
+			t.Fatal(err)
+		}
+		defer unlock()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := after.lockTag(ctx, "sha256-x"); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
 	t.Run("MAN-15 no directory for locks is a warning", func(t *testing.T) {
 		f := newFakeRegistry(t, withoutReferrersAPI)
 		subject := image(f)
@@ -1054,4 +1071,40 @@ func TestIndex(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestClientBound opens more repositories than a client remembers.
+func TestClientBound(t *testing.T) {
+	t.Parallel()
+	tokens := newTokenServer(t, func(*tokenServer) {})
+	f := newFakeRegistry(t, func(f *fakeRegistry) { f.authorization = tokens.bearer })
+	want := image(f)
+	client := f.client(password("user", "secret"))
+	first := second(client.Open(f.ref(""), OpenOptions{}))
+	resolve := func(repo Repository) {
+		t.Helper()
+		if got, err := repo.Resolve(t.Context(), "v1"); err != nil || !same(got, want) {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	}
+	resolve(first)
+	for i := range 2 * maxRemembered {
+		second(client.Open(Reference{Registry: fmt.Sprintf("r%d.example", i), Repository: "app"}, OpenOptions{}))
+		client.host(Reference{Registry: fmt.Sprintf("probed%d.example", i)})
+		if len(client.repositories) > maxRemembered || len(client.hosts) > maxRemembered {
+			t.Fatalf("%d repositories, %d registries", len(client.repositories), len(client.hosts))
+		}
+	}
+	resolve(first)
+	if asked := len(tokens.forms); asked != 1 {
+		t.Errorf("a repository that was open had to ask for %d tokens", asked)
+	}
+	again := second(client.Open(f.ref(""), OpenOptions{}))
+	if again == first {
+		t.Error("nothing was forgotten")
+	}
+	resolve(again)
+	if asked := len(tokens.forms); asked != 2 {
+		t.Errorf("%d tokens; those of what was forgotten are kept", asked)
+	}
 }
