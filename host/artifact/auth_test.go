@@ -614,7 +614,7 @@ func TestLogTransport(t *testing.T) {
 		}
 	})
 	subject := image(f)
-	repo := f.open(t, password("user", "secret"), func(c *Client) { c.Transport = NewLogTransport(NewTransport(), logger) })
+	repo := f.open(t, password("user", "secret"), func(c *Client) { c.Transport = NewLogTransport(http.DefaultTransport, logger) })
 	mustPush(t, repo, request(t, subject, "envelope-content"))
 	text := log.String()
 	t.Run("GEN-11 no secrets in the log", func(t *testing.T) {
@@ -642,7 +642,7 @@ func TestLogTransport(t *testing.T) {
 	t.Run("GEN-11 silent above debug", func(t *testing.T) {
 		var quiet bytes.Buffer
 		logger := slog.New(slog.NewTextHandler(&quiet, nil))
-		repo := f.open(t, password("user", "secret"), func(c *Client) { c.Transport = NewLogTransport(NewTransport(), logger) })
+		repo := f.open(t, password("user", "secret"), func(c *Client) { c.Transport = NewLogTransport(http.DefaultTransport, logger) })
 		if _, err := repo.Resolve(t.Context(), "v1"); err != nil || quiet.Len() != 0 {
 			t.Errorf("logged %s, %v", quiet.String(), err)
 		}

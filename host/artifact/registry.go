@@ -44,8 +44,9 @@ const maxRemembered = 1000
 // When there is one more, it forgets all of them, and the tokens and what it learned
 // about registries as well. Repositories that were opened before go on working.
 type Client struct {
-	// Transport carries the requests; nil means [NewTransport]. Failed requests are
-	// repeated on top of it (REG-18).
+	// Transport carries the requests; nil means http.DefaultTransport. That of a client
+	// of package netclient knows an organisation's authorities and has tighter bounds.
+	// Failed requests are repeated on top of it (REG-18).
 	Transport http.RoundTripper
 	// Credentials finds what to log in to a host with; nil means nothing.
 	Credentials auth.CredentialFunc
@@ -158,7 +159,7 @@ func (c *Client) host(ref Reference) *hostClient {
 func (c *Client) start() {
 	transport := c.Transport
 	if transport == nil {
-		transport = NewTransport()
+		transport = http.DefaultTransport
 	}
 	if c.retry == nil {
 		c.retry = newRetryPolicy()

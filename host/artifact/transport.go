@@ -29,23 +29,6 @@ const (
 	maxRetryWait = 30 * time.Second
 )
 
-// NewTransport returns the transport that a [Client] uses unless it is given
-// another: proxies from the environment, TLS 1.2 or newer, and a bound on each
-// step of a request. Callers may change it before its first use.
-func NewTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:     true,
-		MaxIdleConns:          100,
-		MaxIdleConnsPerHost:   32,
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: time.Minute,
-		ExpectContinueTimeout: time.Second,
-	}
-}
-
 // newHTTPClient puts repetitions and redirect rules on top of a transport.
 func newHTTPClient(base http.RoundTripper, policy *retryPolicy) *http.Client {
 	return &http.Client{

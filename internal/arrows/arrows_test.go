@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,6 +135,26 @@ func TestMains(t *testing.T) {
 		}
 		if lines := bytes.Count(data, []byte("\n")); lines >= limit {
 			t.Errorf("%s has %d lines; a main has fewer than %d", path, lines, limit)
+		}
+	}
+}
+
+// TestOneHTTPClient looks for transports that host/netclient does not make.
+func TestOneHTTPClient(t *testing.T) {
+	for _, folder := range []string{"../../host", "../../internal/cli"} {
+		err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+			ours := strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go")
+			if err != nil || !ours || filepath.Base(filepath.Dir(path)) == "netclient" {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			if bytes.Contains(data, []byte("http.Transport{")) {
+				t.Errorf("%s makes a transport of its own", path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 }
