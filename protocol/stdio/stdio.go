@@ -30,6 +30,13 @@ const (
 // it ends: the process and its descendants are killed, on Linux also those that
 // left its process group by setsid or double forks; on macOS and other systems
 // those escape. On Linux the plugin dies with the host.
+//
+// To find them, the whole program is a child subreaper (prctl(2)) on Linux while a call
+// runs. So what its other children leave running when they end meanwhile becomes its
+// child as well, not init's, and when that ends, it stays a zombie until the program
+// waits for it. A program with such children should wait for those that it did not
+// start, by their process ids: a wait for any child would take from the call what it
+// has to know about the plugin. Or it runs signet as a process of its own.
 type Transport struct {
 	// Path is the executable.
 	Path string

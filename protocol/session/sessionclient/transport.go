@@ -44,6 +44,10 @@ var ErrClosed = errors.New("the session is closed")
 // stdio promises of a process that has ended holds: nothing of it is left. It
 // ends too when the host dies, however that happens.
 //
+// On Linux the whole program is a child subreaper as long as the process lives: what its
+// other children leave running when they end meanwhile becomes its child, and a zombie
+// until it is waited for. [stdio.Transport] says what a program can do about it.
+//
 // A call that the process did not answer because it crashed is repeated once, in
 // a new process. A failure to start a session is an error and nothing else: no
 // other way to reach the plugin is tried.
