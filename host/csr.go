@@ -33,9 +33,30 @@ func CertificateRequest(key crypto.Signer, subject pkix.Name) ([]byte, error) {
 	return x509.CreateCertificateRequest(rand.Reader, template, key)
 }
 
-// PluginSigner signs certificate requests with a plugin's key. It is a
-// [crypto.MessageSigner]: messages go to the plugin whole.
-type PluginSigner struct {
+// PluginCertificateRequest is [CertificateRequest] for a plugin's key id, which takes
+// the extension publicKey.v1. config reaches the plugin with every request. What the
+// plugin does wrong is a [*PluginSignError].
+func PluginCertificateRequest(ctx context.Context, client *protocol.Client, id string, config map[string]string, subject pkix.Name) ([]byte, error) {
+	key, err := newRequestSigner(ctx, client, id, config)
+	if err != nil {
+		return nil, err
+	}
+	return CertificateRequest(key, subject)
+}
+
+// PluginPublicKey asks a plugin for the public key of its key id, which takes the
+// extension publicKey.v1. Errors are [*PluginSignError].
+func PluginPublicKey(ctx context.Context, client *protocol.Client, id string, config map[string]string) (crypto.PublicKey, error) {
+	key, err := newRequestSigner(ctx, client, id, config)
+	if err != nil {
+		return nil, err
+	}
+	return key.public, nil
+}
+
+// requestSigner signs one certificate request, during ctx, with a plugin's key. It is
+// a [crypto.MessageSigner]: the request goes to the plugin whole.
+type requestSigner struct {
 	ctx    context.Context
 	client *protocol.Client
 	id     string
@@ -44,11 +65,9 @@ type PluginSigner struct {
 	public crypto.PublicKey
 }
 
-// NewPluginSigner asks a plugin for the public key of its key id, which takes the
-// extension publicKey.v1. The signer is for use during ctx. Errors are
-// [*PluginSignError].
-func NewPluginSigner(ctx context.Context, client *protocol.Client, id string, config map[string]string) (*PluginSigner, error) {
-	fail := func(err error) (*PluginSigner, error) {
+// newRequestSigner asks the plugin for the key's public half.
+func newRequestSigner(ctx context.Context, client *protocol.Client, id string, config map[string]string) (*requestSigner, error) {
+	fail := func(err error) (*requestSigner, error) {
 		return nil, &PluginSignError{Plugin: client.Name(), Err: err}
 	}
 	metadata, err := client.GetMetadata(ctx, &protocol.GetMetadataRequest{PluginConfig: config})
@@ -73,20 +92,19 @@ func NewPluginSigner(ctx context.Context, client *protocol.Client, id string, co
 	if suite.KeySpec != described.KeySpec {
 		return fail(fmt.Errorf("describe-key returned a public key of type %s for a key of type %s", suite.KeySpec, described.KeySpec))
 	}
-	return &PluginSigner{ctx, client, id, config, suite, public}, nil
+	return &requestSigner{ctx, client, id, config, suite, public}, nil
 }
 
-// Public returns the key's public half.
-func (s *PluginSigner) Public() crypto.PublicKey { return s.public }
+func (s *requestSigner) Public() crypto.PublicKey { return s.public }
 
 // Sign refuses: plugins sign messages, not digests.
-func (s *PluginSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+func (s *requestSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return nil, errors.New("a plugin's key signs messages, not digests")
 }
 
-// SignMessage has the plugin sign message for a certificate request. opts must ask
-// for the key's own algorithm; the signature of an ECDSA key is DER.
-func (s *PluginSigner) SignMessage(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+// SignMessage has the plugin sign the request. opts must ask for the key's own
+// algorithm; the signature of an ECDSA key is DER.
+func (s *requestSigner) SignMessage(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if opts.HashFunc() != s.suite.CryptoHash {
 		return nil, fmt.Errorf("a key of type %s signs with %s", s.suite.KeySpec, s.suite.Hash)
 	}

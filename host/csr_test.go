@@ -38,11 +38,8 @@ func TestCertificateRequest(t *testing.T) {
 					return signer.FromSigner(key), nil
 				},
 			})
-			behind, err := NewPluginSigner(t.Context(), protocol.NewClient("kms", inProcess{plugin}), "key", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			der, err := CertificateRequest(behind, subject)
+			client := protocol.NewClient("kms", inProcess{plugin})
+			der, err := PluginCertificateRequest(t.Context(), client, "key", nil, subject)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,6 +59,10 @@ func TestCertificateRequest(t *testing.T) {
 			want, err := x509.MarshalPKIXPublicKey(key.Public())
 			if err != nil || !bytes.Equal(request.RawSubjectPublicKeyInfo, want) {
 				t.Error("the request is for another key")
+			}
+			public, err := PluginPublicKey(t.Context(), client, "key", nil)
+			if err != nil || !signer.SamePublicKey(public, key.Public()) {
+				t.Errorf("got another public key, %v", err)
 			}
 		})
 	}
@@ -124,11 +125,11 @@ func TestCertificateRequestRefusals(t *testing.T) {
 					return signer.FromSigner(key), nil
 				},
 			})
-			behind, err := NewPluginSigner(t.Context(), protocol.NewClient("kms", inProcess{c.change}), "key", nil)
-			if err == nil {
-				subject, _ := trust.ParseSubject("CN=x")
-				_, err = CertificateRequest(behind, subject)
+			subject, err := trust.ParseSubject("CN=x")
+			if err != nil {
+				t.Fatal(err)
 			}
+			_, err = PluginCertificateRequest(t.Context(), protocol.NewClient("kms", inProcess{c.change}), "key", nil, subject)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v", err)
 			}

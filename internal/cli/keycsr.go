@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/signet-project/signet/host/config"
 	"github.com/signet-project/signet/host/pki"
 	"github.com/signet-project/signet/host/trust"
+	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/signer"
 )
 
@@ -45,11 +47,7 @@ keys; RSA keys sign the request with RSASSA-PSS.`,
 		if err != nil {
 			return fmt.Errorf("--subject: %w", err)
 		}
-		key, err := a.cryptoSigner(cmd.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		der, err := host.CertificateRequest(key, name)
+		der, err := a.certificateRequest(cmd.Context(), args[0], name)
 		if err != nil {
 			return err
 		}
@@ -75,11 +73,11 @@ Keys of a plugin take a plugin that gives out public keys.`,
 	}
 	to := a.outFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		key, err := a.cryptoSigner(cmd.Context(), args[0])
+		key, err := a.publicKey(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}
-		der, err := x509.MarshalPKIXPublicKey(key.Public())
+		der, err := x509.MarshalPKIXPublicKey(key)
 		if err != nil {
 			return err
 		}
@@ -89,29 +87,55 @@ Keys of a plugin take a plugin that gives out public keys.`,
 	return cmd
 }
 
-// cryptoSigner returns a key of the key list as something that signs
-// certificate requests.
-func (a *app) cryptoSigner(ctx context.Context, name string) (crypto.Signer, error) {
+// certificateRequest has a key of the key list sign a request for itself.
+func (a *app) certificateRequest(ctx context.Context, name string, subject pkix.Name) ([]byte, error) {
+	key, client, err := a.listedKey(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if client != nil {
+		return host.PluginCertificateRequest(ctx, client, key.ID, key.PluginConfig, subject)
+	}
+	private, err := privateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return host.CertificateRequest(private, subject)
+}
+
+// publicKey returns the public half of a key of the key list.
+func (a *app) publicKey(ctx context.Context, name string) (crypto.PublicKey, error) {
+	key, client, err := a.listedKey(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if client != nil {
+		return host.PluginPublicKey(ctx, client, key.ID, key.PluginConfig)
+	}
+	private, err := privateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return private.Public(), nil
+}
+
+// listedKey finds a key of the key list and its plugin; the plugin of a local key is
+// nil.
+func (a *app) listedKey(ctx context.Context, name string) (config.Key, *protocol.Client, error) {
 	keys, err := a.signingKeys().Load()
 	if err != nil {
-		return nil, err
+		return config.Key{}, nil, err
 	}
 	key, err := keys.Get(name)
-	if err != nil {
-		return nil, err
-	}
-	if key.Local() {
-		return privateKey(key)
+	if err != nil || key.Local() {
+		return key, nil, err
 	}
 	plugins, err := a.plugins()
 	if err != nil {
-		return nil, err
+		return key, nil, err
 	}
 	client, err := plugins.Get(ctx, key.PluginName)
-	if err != nil {
-		return nil, err
-	}
-	return host.NewPluginSigner(ctx, client, key.ID, key.PluginConfig)
+	return key, client, err
 }
 
 // chainConfig is the plugin configuration that names a certificate file, with
