@@ -171,16 +171,16 @@ func (s *localSigner) sign(_ context.Context, _ protocol.Suite, message []byte) 
 
 func (s *localSigner) agent(host string) string { return host }
 
-// Target is the kind of thing to be signed; it decides which capability of a
-// plugin is used.
-type Target int
+// Kind is the kind of thing to be signed; it decides which capability of a plugin is
+// used.
+type Kind int
 
 // The kinds of things signet signs.
 const (
-	// TargetArtifact is an OCI artifact in a registry or layout.
-	TargetArtifact Target = iota
-	// TargetBlob is a file.
-	TargetBlob
+	// KindArtifact is an OCI artifact in a registry or layout.
+	KindArtifact Kind = iota
+	// KindBlob is a file.
+	KindBlob
 )
 
 // pluginKey is what both kinds of plugin keys share.
@@ -194,14 +194,14 @@ type pluginKey struct {
 // NewPluginKey asks the plugin what it can do and returns a Key for the key id,
 // signing raw bytes where the plugin can, and whole envelopes otherwise
 // (PLG-20, PLG-21). config reaches the plugin with every request.
-func NewPluginKey(ctx context.Context, client *protocol.Client, id string, config map[string]string, target Target) (Key, error) {
+func NewPluginKey(ctx context.Context, client *protocol.Client, id string, config map[string]string, kind Kind) (Key, error) {
 	metadata, err := client.GetMetadata(ctx, &protocol.GetMetadataRequest{PluginConfig: config})
 	if err != nil {
 		return nil, &PluginSignError{Plugin: client.Name(), Err: err}
 	}
 	key := pluginKey{client: client, metadata: metadata, id: id, config: config}
 	whole := protocol.CapabilityEnvelopeGenerator
-	if target == TargetBlob {
+	if kind == KindBlob {
 		whole = protocol.CapabilityBlobEnvelopeGenerator
 	}
 	switch {
@@ -210,7 +210,7 @@ func NewPluginKey(ctx context.Context, client *protocol.Client, id string, confi
 		return rawKey{&pluginSigner{pluginKey: key, known: known, turn: semaphore.NewWeighted(1)}, known}, nil
 	case slices.Contains(metadata.Capabilities, whole):
 		return &envelopeKey{pluginKey: key}, nil
-	case target == TargetBlob && slices.Contains(metadata.Capabilities, protocol.CapabilityEnvelopeGenerator):
+	case kind == KindBlob && slices.Contains(metadata.Capabilities, protocol.CapabilityEnvelopeGenerator):
 		return nil, &PluginSignError{Plugin: client.Name(), Err: fmt.Errorf("plugin signs OCI artifacts only: signing files takes the capability %s or %s", protocol.CapabilitySignatureGenerator, whole)}
 	}
 	return nil, &PluginSignError{Plugin: client.Name(), Err: errors.New("plugin does not have signing capabilities")}

@@ -426,17 +426,17 @@ func (s *stage) keyPlugin(capabilities ...protocol.Capability) *mockPlugin {
 	return p
 }
 
-func (s *stage) signer(target Target) (*Signer, error) {
+func (s *stage) signer(kind Kind) (*Signer, error) {
 	client, err := s.plugins.Get(s.t.Context(), "keys")
 	if err != nil {
 		return nil, err
 	}
-	key, err := NewPluginKey(s.t.Context(), client, "k1", map[string]string{"c": "d"}, target)
+	key, err := NewPluginKey(s.t.Context(), client, "k1", map[string]string{"c": "d"}, kind)
 	return &Signer{Key: key, Agent: "signet/test"}, err
 }
 
 func (s *stage) signArtifact(edits ...func(*Signer)) (*Signed, error) {
-	signer, err := s.signer(TargetArtifact)
+	signer, err := s.signer(KindArtifact)
 	if err != nil {
 		return nil, err
 	}
@@ -485,7 +485,7 @@ func TestSignByPlugin(t *testing.T) {
 			return described(request)
 		}
 		s.repo.resolved = s.target
-		signer, err := s.signer(TargetArtifact)
+		signer, err := s.signer(KindArtifact)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -500,7 +500,7 @@ func TestSignByPlugin(t *testing.T) {
 		s.keyPlugin(protocol.CapabilitySignatureGenerator).answers[protocol.CommandDescribeKey] = func(map[string]any) (any, error) {
 			return nil, protocol.Errorf(protocol.CodeAccessDenied, "no such key for you")
 		}
-		signer, err := s.signer(TargetArtifact)
+		signer, err := s.signer(KindArtifact)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -596,7 +596,7 @@ func TestSignByPlugin(t *testing.T) {
 			s := newStage(t)
 			p := s.keyPlugin(protocol.CapabilitySignatureGenerator)
 			sound := p.answers[protocol.CommandGenerateSignature]
-			signer, err := s.signer(TargetBlob)
+			signer, err := s.signer(KindBlob)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -704,7 +704,7 @@ func TestSignByPlugin(t *testing.T) {
 		} {
 			s := newStage(t)
 			s.keyPlugin(test.capability)
-			signer, err := s.signer(TargetBlob)
+			signer, err := s.signer(KindBlob)
 			if err == nil {
 				_, err = signer.SignBlob(t.Context(), strings.NewReader("a file"), "text/plain")
 			}

@@ -286,7 +286,7 @@ func systemEnviron() []string {
 
 // signBlob signs a file with annotations by the host's flow.
 func signBlob(ctx context.Context, c *protocol.Client, config map[string]string) error {
-	key, err := host.NewPluginKey(ctx, c, "k", config, host.TargetBlob)
+	key, err := host.NewPluginKey(ctx, c, "k", config, host.KindBlob)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ const SessionWorth = 4
 //		return err
 //	}
 //	defer end()
-//	key, err := host.NewPluginKey(ctx, client, id, config, host.TargetArtifact)
+//	key, err := host.NewPluginKey(ctx, client, id, config, host.KindArtifact)
 //	… many host.Signer{Key: key}.SignArtifact, one after the other or at once …
 //
 // end ends the process and waits until nothing is left of it; calls made or

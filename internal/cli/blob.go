@@ -73,7 +73,7 @@ func (a *app) blobSignCommand() *cobra.Command {
 			directory = filepath.Dir(args[0])
 		}
 		path := filepath.Join(directory, fmt.Sprintf("%s.%s.sig", filepath.Base(args[0]), signing.format))
-		signer, end, err := a.signer(cmd.Context(), signing, cmd.Flags().Changed, host.TargetBlob, 1)
+		signer, end, err := a.signer(cmd.Context(), signing, cmd.Flags().Changed, host.KindBlob, 1)
 		if err != nil {
 			return err
 		}

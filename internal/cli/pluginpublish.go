@@ -79,7 +79,7 @@ func (a *app) publish(cmd *cobra.Command, f *publishFlags, argument string) erro
 	if err != nil {
 		return err
 	}
-	signer, end, err := a.signer(ctx, f.signing, cmd.Flags().Changed, host.TargetArtifact, 1)
+	signer, end, err := a.signer(ctx, f.signing, cmd.Flags().Changed, host.KindArtifact, 1)
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ default, or a plugin's by --plugin and --id.
 				signatures = max(signatures, plugin.SessionWorth)
 			}
 		}
-		signer, end, err := a.signer(cmd.Context(), f.signer, cmd.Flags().Changed, host.TargetArtifact, signatures)
+		signer, end, err := a.signer(cmd.Context(), f.signer, cmd.Flags().Changed, host.KindArtifact, signatures)
 		if err != nil {
 			return err
 		}

@@ -59,7 +59,7 @@ func (a *app) defaultFormat() string {
 
 // signer makes the Signer that flags and key list describe, for so many signatures.
 // end is to be called when they are made.
-func (a *app) signer(ctx context.Context, f *signerFlags, flagSet func(string) bool, kind host.Target, signatures int) (signer *host.Signer, end func(), err error) {
+func (a *app) signer(ctx context.Context, f *signerFlags, flagSet func(string) bool, kind host.Kind, signatures int) (signer *host.Signer, end func(), err error) {
 	if flagSet("timestamp-url") {
 		if f.timestampURL == "" {
 			return nil, nil, errors.New("timestamping: tsa url cannot be empty")
@@ -102,7 +102,7 @@ func (a *app) signer(ctx context.Context, f *signerFlags, flagSet func(string) b
 
 // signingKey opens the key that the flags name, and notes what was chosen. end is to be called when it is not
 // needed any more.
-func (a *app) signingKey(ctx context.Context, f *signerFlags, pluginConfig map[string]string, kind host.Target, signatures int) (key host.Key, end func(), err error) {
+func (a *app) signingKey(ctx context.Context, f *signerFlags, pluginConfig map[string]string, kind host.Kind, signatures int) (key host.Key, end func(), err error) {
 	named := config.Key{ID: f.id, PluginName: f.plugin}
 	if f.plugin == "" {
 		keys, err := a.signingKeys().Load()

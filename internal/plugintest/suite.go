@@ -219,7 +219,7 @@ func (s *suite) conformance(t *testing.T, process *Process) {
 
 // envelope signs a file with the host's flows and verifies it with them.
 func (s *suite) envelope(t *testing.T, client *protocol.Client, id string, config map[string]string, format envelope.Format) {
-	key, err := host.NewPluginKey(t.Context(), client, id, config, host.TargetBlob)
+	key, err := host.NewPluginKey(t.Context(), client, id, config, host.KindBlob)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func BenchmarkSign1000(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				key, err := host.NewPluginKey(b.Context(), client, key, config, host.TargetBlob)
+				key, err := host.NewPluginKey(b.Context(), client, key, config, host.KindBlob)
 				if err != nil {
 					b.Fatal(err)
 				}

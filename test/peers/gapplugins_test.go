@@ -292,7 +292,7 @@ func (i *installed) sign(t *testing.T, config map[string]string, theirs tspclien
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := host.NewPluginKey(t.Context(), client, id, config, host.TargetArtifact)
+	key, err := host.NewPluginKey(t.Context(), client, id, config, host.KindArtifact)
 	if err != nil {
 		t.Fatal(err)
 	}
