@@ -58,6 +58,15 @@ type Signed struct {
 	Envelope *envelope.Envelope
 }
 
+// SignedBlob is a file's new signature.
+type SignedBlob struct {
+	// Blob is what was signed.
+	Blob ocispec.Descriptor
+	// Envelope is the parsed signature, Signature its bytes.
+	Envelope  *envelope.Envelope
+	Signature []byte
+}
+
 // SignArtifact resolves reference (a tag or a digest) in repo, signs what it
 // finds and stores the signature beside it.
 func (s *Signer) SignArtifact(ctx context.Context, repo artifact.Repository, reference string) (*Signed, error) {
@@ -104,10 +113,11 @@ func (s *Signer) prepare(ctx context.Context, repo artifact.Repository, referenc
 	return resolved, both.Wait()
 }
 
-// SignBlob reads a file to its end, signs its digest and returns the envelope.
-// mediaType is the file's. Memory use does not depend on the file's size. When ctx is
-// done while the file is read, a last read may still be under way afterwards.
-func (s *Signer) SignBlob(ctx context.Context, blob io.Reader, mediaType string) ([]byte, error) {
+// SignBlob reads a file to its end and signs its digest; to keep the signature is the
+// caller's business. mediaType is the file's. Memory use does not depend on the
+// file's size. When ctx is done while the file is read, a last read may still be under
+// way afterwards.
+func (s *Signer) SignBlob(ctx context.Context, blob io.Reader, mediaType string) (*SignedBlob, error) {
 	suite, err := s.Key.Suite(ctx)
 	if err != nil {
 		return nil, err
@@ -116,11 +126,11 @@ func (s *Signer) SignBlob(ctx context.Context, blob io.Reader, mediaType string)
 	if err != nil {
 		return nil, err
 	}
-	sealed, _, err := s.seal(ctx, target)
+	sealed, parsed, err := s.seal(ctx, target)
 	if err != nil {
 		return nil, err
 	}
-	return sealed.Envelope, nil
+	return &SignedBlob{Blob: target, Envelope: parsed, Signature: sealed.Envelope}, nil
 }
 
 // seal signs target and reads the result back as a verifier would (ENV-47).

@@ -81,30 +81,21 @@ func (a *app) blobSignCommand() *cobra.Command {
 		if confirmed, err := a.confirmSignature(path, force, output); err != nil || !confirmed {
 			return err
 		}
-		signature, err := signer.SignBlob(cmd.Context(), blob, mediaType)
+		signed, err := signer.SignBlob(cmd.Context(), blob, mediaType)
 		if err != nil {
 			return err
 		}
-		if err := config.WriteFile(path, signature, 0o600); err != nil {
+		if err := config.WriteFile(path, signed.Signature, 0o600); err != nil {
 			return fmt.Errorf("failed to write signature to file: %w", err)
 		}
 		if output == "json" {
-			return a.signedBlobJSON(args[0], path, signer.Format.MediaType(), signature)
+			return a.json(&blobSignView{Blob: args[0], SignatureFile: path, Format: signed.Envelope.MediaType, Signed: signed.Blob})
 		}
 		a.printf("Successfully signed %s\n", args[0])
 		a.printf("Signature file written to %s\n", path)
 		return nil
 	}
 	return cmd
-}
-
-// signedBlobJSON prints the result of blob sign, as the signature itself has it.
-func (a *app) signedBlobJSON(blob, path, mediaType string, signature []byte) error {
-	view, err := viewSignature("", mediaType, signature)
-	if err != nil {
-		return err
-	}
-	return a.json(&blobSignView{Blob: blob, SignatureFile: path, Format: mediaType, Signed: view.SignedArtifact})
 }
 
 // openBlob opens a regular file for reading.

@@ -225,13 +225,13 @@ func (s *suite) envelope(t *testing.T, client *protocol.Client, id string, confi
 	}
 	// The metadata makes what is signed longer than 4,096 bytes.
 	flow := host.Signer{Key: key, Format: format, UserMetadata: map[string]string{"padding": strings.Repeat("p", 5000)}}
-	signature, err := flow.SignBlob(t.Context(), strings.NewReader("the file"), "text/plain")
+	signed, err := flow.SignBlob(t.Context(), strings.NewReader("the file"), "text/plain")
 	if err != nil {
 		t.Fatal(err)
 	}
 	verifier := host.Verifier{Policies: policy{}, Stores: store{s.root.Cert}}
 	verify := func(file io.Reader) error {
-		_, err := verifier.VerifyBlob(t.Context(), file, host.BlobRequest{Name: "file", Signature: signature, SignatureType: format.MediaType()})
+		_, err := verifier.VerifyBlob(t.Context(), file, host.BlobRequest{Name: "file", Signature: signed.Signature, SignatureType: format.MediaType()})
 		return err
 	}
 	if err := verify(strings.NewReader("the file")); err != nil {
