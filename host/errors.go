@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/signet-project/signet/host/plugin"
 	"github.com/signet-project/signet/host/trust"
 	"github.com/signet-project/signet/protocol"
 )
@@ -89,6 +90,10 @@ func (e *UserMetadataError) Error() string {
 	return "unable to find specified metadata in the signature"
 }
 
+// ErrPluginTimestamps says that a plugin which makes whole envelopes cannot sign for a
+// Signer with a Timestamper (TSA-18). It comes in a [*PluginSignError].
+var ErrPluginTimestamps = errors.New("the plugin makes whole envelopes and has to timestamp them itself: configure the plugin")
+
 // PluginSignError is the failure of a plugin to sign (PLG-11).
 type PluginSignError struct {
 	Plugin string
@@ -168,6 +173,17 @@ func shown(err error) string {
 		return fmt.Sprintf("%s: %s", call.Command, call.Err)
 	}
 	return err.Error()
+}
+
+// PluginVersionError says that a plugin to be published could not be asked for its
+// version, and that none was given.
+type PluginVersionError struct {
+	// Platform is this one, which no build is for.
+	Platform plugin.Platform
+}
+
+func (e *PluginVersionError) Error() string {
+	return fmt.Sprintf("no build is for %s, so the plugin cannot be asked for its version", e.Platform)
 }
 
 // is tells whether there is an error of type E in err's tree.

@@ -316,7 +316,7 @@ func (k *envelopeKey) Seal(ctx context.Context, request SealRequest) (*Sealed, e
 		return nil, &PluginSignError{Plugin: k.client.Name(), Err: err}
 	}
 	if request.Timestamp != nil {
-		return fail(errors.New("the plugin makes whole envelopes and has to timestamp them itself: leave out --timestamp-url and --timestamp-root-cert and configure the plugin"))
+		return fail(ErrPluginTimestamps)
 	}
 	answer, err := k.client.GenerateEnvelope(ctx, &protocol.GenerateEnvelopeRequest{
 		KeyID:                   k.id,

@@ -236,7 +236,7 @@ func TestPublishPlugin(t *testing.T) {
 		"two plugins":                      {PublishRequest{Version: "1.0.0", Builds: []*plugin.Build{f.build(plan9, "acme", ""), f.build(haiku, "other", "")}}, "the builds are of two plugins, acme and other"},
 		"a platform twice":                 {PublishRequest{Version: "1.0.0", Builds: []*plugin.Build{f.build(plan9, "acme", ""), f.build(plan9, "acme", "")}}, "there are two builds for plan9/mips"},
 		"PLG-41 no semantic version":       {PublishRequest{Version: "v1", Builds: builds()}, "v1 is not a valid semantic version"},
-		"nobody knows the version":         {PublishRequest{Builds: builds()}, "name it by --plugin-version"},
+		"nobody knows the version":         {PublishRequest{Builds: builds()}, "cannot be asked for its version"},
 		"the plugin says another version":  {PublishRequest{Version: "1.0.0", Builds: []*plugin.Build{f.build(plugin.ThisPlatform(), "acme", "1.1.0")}}, "plugin acme says that it is version 1.1.0, not 1.0.0"},
 		"PLG-41 the plugin's is none":      {PublishRequest{Builds: []*plugin.Build{f.build(plugin.ThisPlatform(), "acme", "1")}}, "1 is not a valid semantic version"},
 		"PLG-16 the plugin has other name": {PublishRequest{Builds: []*plugin.Build{f.misnamed()}}, `executable file name must be "notation-other`},

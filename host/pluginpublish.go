@@ -103,7 +103,7 @@ func (r PublishRequest) label(ctx context.Context) (plugin.Label, error) {
 		label.Version = metadata.Version
 	}
 	if label.Version == "" {
-		return label, fmt.Errorf("no build is for %s, so the plugin cannot be asked for its version: name it by --plugin-version", plugin.ThisPlatform())
+		return label, &PluginVersionError{Platform: plugin.ThisPlatform()}
 	}
 	if !plugin.ValidVersion(label.Version) {
 		return label, &plugin.VersionError{Version: label.Version}

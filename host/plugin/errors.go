@@ -130,11 +130,12 @@ func (e *ExistsError) Error() string {
 	return fmt.Sprintf("plugin %s with version %s already exists", e.Name, e.Version)
 }
 
-// DowngradeError says that a higher version is installed (PLG-69).
+// DowngradeError says that a higher version is installed (PLG-69). A request with
+// Force is installed all the same.
 type DowngradeError struct{ Name, Installing, Existing string }
 
 func (e *DowngradeError) Error() string {
-	return fmt.Sprintf("failed to install plugin %s. The installing plugin version %s is lower than the existing plugin version %s.\nIt is not recommended to install an older version. To force the installation, use the \"--force\" option",
+	return fmt.Sprintf("failed to install plugin %s. The installing plugin version %s is lower than the existing plugin version %s.",
 		e.Name, e.Installing, e.Existing)
 }
 

@@ -146,7 +146,7 @@ func TestInstall(t *testing.T) {
 			}
 		}
 		fails("1.2.0", "plugin installation failed: plugin x with version 1.2.0 already exists")
-		fails("1.2.0-rc.1", "plugin installation failed: failed to install plugin x. The installing plugin version 1.2.0-rc.1 is lower than the existing plugin version 1.2.0.\nIt is not recommended to install an older version. To force the installation, use the \"--force\" option")
+		fails("1.2.0-rc.1", "plugin installation failed: failed to install plugin x. The installing plugin version 1.2.0-rc.1 is lower than the existing plugin version 1.2.0.")
 		fails("1.3", "plugin installation failed: failed to compare plugin versions: 1.3 is not a valid semantic version")
 		result := mustInstall(t, m, InstallRequest{File: scriptPackage(t, "1.10.0")})
 		if got := result.String(); got != "Successfully updated plugin x from version 1.2.0 to 1.10.0" {

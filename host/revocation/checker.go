@@ -56,8 +56,9 @@ type Checker struct {
 	Cache *FileCache
 	// UserAgent is sent with each request, "notation/1.2.3"; empty means Go's.
 	UserAgent string
-	// Warn is told, once, when the file cache fails: CacheWarning. May be nil.
-	Warn func(string)
+	// Warn is told, once, when the file cache could not be read or written; the check
+	// goes on without it. May be nil.
+	Warn func(error)
 	// Logger gets details; nil means none.
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.

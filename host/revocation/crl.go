@@ -486,7 +486,7 @@ func (c *Checker) cacheFailed(err error) {
 	c.logger().Debug("CRL cache error discarded", "error", err)
 	c.warnCacheError.Do(func() {
 		if c.Warn != nil {
-			c.Warn(CacheWarning)
+			c.Warn(err)
 		}
 	})
 }

@@ -13,10 +13,6 @@ import (
 	"github.com/signet-project/signet/host/internal/wholefile"
 )
 
-// CacheWarning is what Checker.Warn is told, once, when the file cache could
-// not be read or written.
-const CacheWarning = "Warning: CRL cache error discarded. Enable debug log through '-d' for error details."
-
 // maxCacheFile bounds a cache file: two lists in base64.
 const maxCacheFile = 2*maxListSize/3*4 + 1<<10
 

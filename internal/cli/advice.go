@@ -12,6 +12,7 @@ import (
 	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/artifact"
 	"github.com/signet-project/signet/host/config"
+	"github.com/signet-project/signet/host/plugin"
 )
 
 // rejected is a verification that came to a negative end.
@@ -56,6 +57,15 @@ func (a *app) advice(err error) string {
 	}
 	if _, ok := errors.AsType[*config.MalformedKeysError](err); ok {
 		return "Mend the file; it is in " + a.dirs.Config
+	}
+	if _, ok := errors.AsType[*plugin.DowngradeError](err); ok { // PLG-69
+		return `It is not recommended to install an older version. To force the installation, use the "--force" option`
+	}
+	if _, ok := errors.AsType[*host.PluginVersionError](err); ok {
+		return "Name it by --plugin-version."
+	}
+	if errors.Is(err, host.ErrPluginTimestamps) {
+		return "Leave out --timestamp-url and --timestamp-root-cert."
 	}
 	if errors.Is(err, config.ErrNoDefaultKey) {
 		return fmt.Sprintf("To choose a default key, run: %s key update --default <key_name>", a.name)

@@ -13,6 +13,7 @@ import (
 	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/artifact"
 	"github.com/signet-project/signet/host/config"
+	"github.com/signet-project/signet/host/plugin"
 )
 
 func TestAdvice(t *testing.T) {
@@ -40,6 +41,9 @@ func TestAdvice(t *testing.T) {
 		"CLI-49 key exists":       {&config.KeyExistsError{Name: "a"}, "notation key delete a"},
 		"CLI-49 malformed keys":   {&config.MalformedKeysError{Err: errors.New("x")}, "Mend the file; it is in /cfg"},
 		"CLI-49 no default key":   {config.ErrNoDefaultKey, "notation key update --default"},
+		"PLG-69 downgrade":        {&plugin.InstallError{Err: &plugin.DowngradeError{}}, `To force the installation, use the "--force" option`},
+		"CLI-49 no version":       {&host.PluginVersionError{}, "Name it by --plugin-version"},
+		"TSA-18 whole envelopes":  {&host.PluginSignError{Plugin: "x", Err: host.ErrPluginTimestamps}, "Leave out --timestamp-url"},
 		"CLI-49 something else":   {fs.ErrNotExist, ""},
 		"CLI-49 wrong flag value": {checkOutput("x", "tree", "json"), "Formats are: tree, json"},
 	} {

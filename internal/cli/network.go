@@ -70,9 +70,11 @@ func (a *app) revocationChecker() (*revocation.Checker, error) {
 		MaxAge:      settings.RevocationMaxAge.Duration(),
 		Cache:       &revocation.FileCache{Dir: a.dirs.CRLCache()},
 		UserAgent:   a.userAgent(),
-		Warn:        func(warning string) { a.eprintln(warning) },
-		Now:         a.Now,
-		Logger:      a.log(),
+		Warn: func(error) {
+			a.warnf("CRL cache error discarded. Enable debug log through '-d' for error details.")
+		},
+		Now:    a.Now,
+		Logger: a.log(),
 	}
 	return a.revocation, nil
 }
