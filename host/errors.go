@@ -16,6 +16,7 @@ type NoSignatureError struct {
 	Reference string
 }
 
+// Error names the artifact and asks whether it was signed at all.
 func (e *NoSignatureError) Error() string {
 	return fmt.Sprintf("no signature is associated with %q, make sure the artifact was signed successfully", e.Reference)
 }
@@ -30,6 +31,8 @@ type AllFailedError struct {
 	MetadataMissing bool
 }
 
+// Error names the artifact, or says that the metadata asked for was nowhere found.
+// What failed is in the outcome alone.
 func (e *AllFailedError) Error() string {
 	if e.MetadataMissing {
 		return "unable to find specified metadata in any signatures"
@@ -42,6 +45,7 @@ type LimitError struct {
 	Max int
 }
 
+// Error names the limit.
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("signature evaluation stopped. The configured limit of %d signatures to verify per artifact exceeded", e.Max)
 }
@@ -56,6 +60,8 @@ type ThresholdError struct {
 	Found int
 }
 
+// Error says how many signers were found, how many are demanded, and in what they
+// have to differ.
 func (e *ThresholdError) Error() string {
 	apart := "identities and keys"
 	if e.Threshold.Distinct == trust.DistinctRoot {
@@ -74,6 +80,7 @@ type NotEnforcedError struct {
 	Action trust.Action
 }
 
+// Error names the statement, its level and the check that has to be enforced.
 func (e *NotEnforcedError) Error() string {
 	does := "only logs"
 	if e.Action == trust.ActionSkip {
@@ -86,6 +93,7 @@ func (e *NotEnforcedError) Error() string {
 // signature's annotations (VER-21), whatever the verification level.
 type UserMetadataError struct{}
 
+// Error says so in the words that scripts look for.
 func (e *UserMetadataError) Error() string {
 	return "unable to find specified metadata in the signature"
 }
@@ -101,6 +109,7 @@ type PluginSignError struct {
 	Err error
 }
 
+// Error names the plugin and shows its own words, with its error code.
 func (e *PluginSignError) Error() string {
 	return fmt.Sprintf("failed to sign with the plugin %s: %s", e.Plugin, shown(e.Err))
 }
@@ -116,6 +125,7 @@ type PluginVerifyError struct {
 	Err error
 }
 
+// Error names the plugin and shows its own words, with its error code.
 func (e *PluginVerifyError) Error() string {
 	return fmt.Sprintf("failed to verify with plugin %s: %s", e.Plugin, shown(e.Err))
 }
@@ -130,6 +140,7 @@ type PluginLocateError struct {
 	Err    error
 }
 
+// Error names the plugin and says why it may not or cannot be run.
 func (e *PluginLocateError) Error() string {
 	return fmt.Sprintf("error while locating the verification plugin %q, make sure the plugin is installed successfully before verifying the signature. error: %v", e.Plugin, e.Err)
 }
@@ -143,6 +154,7 @@ type CriticalAttributesError struct {
 	Names []string
 }
 
+// Error quotes the first eight attributes, each cut to 200 bytes, and counts the rest.
 func (e *CriticalAttributesError) Error() string {
 	const most = 8
 	names := make([]string, min(len(e.Names), most))
@@ -182,6 +194,7 @@ type PluginVersionError struct {
 	Platform plugin.Platform
 }
 
+// Error names the platform that no build is for.
 func (e *PluginVersionError) Error() string {
 	return fmt.Sprintf("no build is for %s, so the plugin cannot be asked for its version", e.Platform)
 }

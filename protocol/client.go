@@ -93,9 +93,9 @@ func (e *MetadataError) Error() string {
 	return "metadata validation failed for plugin " + e.Plugin + ": " + e.Reason
 }
 
-// GetMetadata calls get-plugin-metadata. It requires every member of the
-// contract, the name to be the client's and a contract version this package
-// speaks; later calls are made with the version negotiated so.
+// GetMetadata calls get-plugin-metadata; a nil request is one without configuration.
+// It requires every member of the contract, the name to be the client's and a contract
+// version this package speaks; later calls are made with the version negotiated so.
 func (c *Client) GetMetadata(ctx context.Context, request *GetMetadataRequest) (*Metadata, error) {
 	q := value(request)
 	q.ContractVersion = ContractVersion

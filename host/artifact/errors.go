@@ -46,6 +46,7 @@ type CandidateError struct {
 	Err error
 }
 
+// Error is the manifest's digest and the reason.
 func (e *CandidateError) Error() string {
 	return fmt.Sprintf("signature manifest %s: %v", e.Manifest, e.Err)
 }
@@ -58,6 +59,7 @@ type DigestMismatchError struct {
 	Requested, Resolved digest.Digest
 }
 
+// Error shows both digests.
 func (e *DigestMismatchError) Error() string {
 	return fmt.Sprintf("user input digest %s does not match the resolved digest %s", e.Requested, e.Resolved)
 }
@@ -76,6 +78,8 @@ type RegistryError struct {
 	Err error
 }
 
+// Error says what could not be done, who failed, and with which status and words. For
+// the statuses 401 and 403 it says what to do.
 func (e *RegistryError) Error() string {
 	who := "the registry"
 	if e.Registry != "" {
@@ -108,6 +112,7 @@ type PushError struct {
 	Err error
 }
 
+// Error is the cause, after the words that scripts look for.
 func (e *PushError) Error() string {
 	return fmt.Sprintf("failed to push signature to registry with error: %v", e.Err)
 }
@@ -122,6 +127,7 @@ type LayoutError struct {
 	Err  error
 }
 
+// Error is the layout's path and the cause.
 func (e *LayoutError) Error() string { return fmt.Sprintf("OCI layout %s: %v", e.Path, e.Err) }
 
 // Unwrap returns the cause.
@@ -137,6 +143,8 @@ type CredentialError struct {
 	Err    error
 }
 
+// Error names the registry and the helper. What the credentials file says is not
+// quoted.
 func (e *CredentialError) Error() string {
 	if e.Helper == "" {
 		// The cause may quote what it could not decode.
@@ -158,6 +166,7 @@ type LoginError struct {
 	Err      error
 }
 
+// Error names the registry, then the cause.
 func (e *LoginError) Error() string {
 	return fmt.Sprintf("failed to log in to %s: %v", e.Registry, e.Err)
 }
@@ -171,6 +180,7 @@ type LogoutError struct {
 	Err      error
 }
 
+// Error names the registry, then the cause on the same line.
 func (e *LogoutError) Error() string {
 	return fmt.Sprintf("failed to log out of %s: %s", e.Registry, oneLine(e.Err.Error()))
 }

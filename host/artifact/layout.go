@@ -59,8 +59,9 @@ type layoutContents struct {
 var _ Repository = (*Layout)(nil)
 
 // OpenLayout opens the layout in the directory path. Nothing is created: a
-// directory that is no layout is a [*LayoutError].
-func OpenLayout(_ context.Context, path string) (*Layout, error) {
+// directory that is no layout is a [*LayoutError]. The end of ctx ends nothing here:
+// two small files are looked at.
+func OpenLayout(ctx context.Context, path string) (*Layout, error) {
 	l := &Layout{path: path}
 	info, err := os.Stat(path)
 	if err != nil {

@@ -39,6 +39,7 @@ type ReferenceError struct {
 	expecting string
 }
 
+// Error quotes the text, with the reason and the form that is expected.
 func (e *ReferenceError) Error() string {
 	return fmt.Sprintf("%q: invalid reference: %s. Expecting %s", e.Input, e.Reason, e.expecting)
 }

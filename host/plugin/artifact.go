@@ -41,6 +41,7 @@ func ParsePlatform(text string) (Platform, error) {
 // ThisPlatform is the one this program runs on.
 func ThisPlatform() Platform { return Platform{runtime.GOOS, runtime.GOARCH} }
 
+// String returns the form that ParsePlatform reads, "linux/amd64".
 func (p Platform) String() string { return p.OS + "/" + p.Architecture }
 
 // Label says which plugin a package holds. Empty members say nothing.
@@ -72,6 +73,7 @@ type ArtifactError struct {
 	Reason string
 }
 
+// Error names the manifest and says what it lacks.
 func (e *ArtifactError) Error() string {
 	return fmt.Sprintf("%s is not a plugin artifact: %s", e.Digest, e.Reason)
 }
@@ -83,6 +85,7 @@ type PlatformError struct {
 	Published []Platform
 }
 
+// Error lists the platforms that the plugin is published for.
 func (e *PlatformError) Error() string {
 	return fmt.Sprintf("the plugin is not published for %s, only for %s: ask its publisher for a build", e.Platform, joinPlatforms(e.Published))
 }

@@ -9,6 +9,7 @@ import (
 // NameError says that a name cannot be that of a plugin (PLG-04).
 type NameError struct{ Name string }
 
+// Error quotes the name and says what one may consist of.
 func (e *NameError) Error() string {
 	return fmt.Sprintf("plugin name %q is not valid: it may have letters, digits, \"_\", \".\" and \"-\" alone", e.Name)
 }
@@ -21,6 +22,7 @@ type NotInstalledError struct {
 	Path string
 }
 
+// Error says where the executable was looked for and how to install the plugin.
 func (e *NotInstalledError) Error() string {
 	return fmt.Sprintf("plugin %s is not installed: there is no executable file %s; install it with \"signet plugin install\"", e.Name, e.Path)
 }
@@ -36,6 +38,7 @@ type ExecutableError struct {
 	Reason string
 }
 
+// Error names the plugin and the file or directory at fault.
 func (e *ExecutableError) Error() string {
 	return fmt.Sprintf("plugin %s cannot be run: %s %s; reinstall the plugin", e.Name, e.Path, e.Reason)
 }
@@ -51,6 +54,7 @@ type WritableError struct {
 	Owner bool
 }
 
+// Error names the file or directory and says how to close it to others.
 func (e *WritableError) Error() string {
 	fault := "can be written by others"
 	if e.Owner {
@@ -63,6 +67,7 @@ func (e *WritableError) Error() string {
 // pins are required.
 type UnpinnedError struct{ Name string }
 
+// Error says what an absent pin means and how to pin the plugin.
 func (e *UnpinnedError) Error() string {
 	return fmt.Sprintf("plugin %s is not pinned, so a change of its files would go unnoticed: once you trust them as they are, run \"signet plugin pin %s\"", e.Name, e.Name)
 }
@@ -78,6 +83,7 @@ type PinError struct {
 	Changes []Change
 }
 
+// Error lists the first three changes and says who may accept them, and how.
 func (e *PinError) Error() string {
 	keeper := "whoever owns " + e.Dir
 	if e.Keeper != "" {
@@ -108,6 +114,7 @@ type LockError struct {
 	Err  error
 }
 
+// Error says where the file is and how to come by a good one.
 func (e *LockError) Error() string {
 	return fmt.Sprintf("plugin pins in %s cannot be read (%v): restore the file, or remove it and pin each plugin again with \"signet plugin pin\"", e.Path, e.Err)
 }
@@ -118,6 +125,7 @@ func (e *LockError) Unwrap() error { return e.Err }
 // InstallError wraps what made an installation fail; nothing has been changed.
 type InstallError struct{ Err error }
 
+// Error is "plugin installation failed: " and the cause.
 func (e *InstallError) Error() string { return "plugin installation failed: " + e.Err.Error() }
 
 // Unwrap returns Err.
@@ -126,6 +134,7 @@ func (e *InstallError) Unwrap() error { return e.Err }
 // ExistsError says that the version to install is the one installed (PLG-69).
 type ExistsError struct{ Name, Version string }
 
+// Error names the plugin and its version.
 func (e *ExistsError) Error() string {
 	return fmt.Sprintf("plugin %s with version %s already exists", e.Name, e.Version)
 }
@@ -134,6 +143,7 @@ func (e *ExistsError) Error() string {
 // Force is installed all the same.
 type DowngradeError struct{ Name, Installing, Existing string }
 
+// Error names the plugin and both versions.
 func (e *DowngradeError) Error() string {
 	return fmt.Sprintf("failed to install plugin %s. The installing plugin version %s is lower than the existing plugin version %s.",
 		e.Name, e.Installing, e.Existing)
@@ -146,6 +156,7 @@ type ChecksumError struct {
 	Expected, Actual string
 }
 
+// Error shows the checksum that was expected, not the actual one.
 func (e *ChecksumError) Error() string {
 	return "plugin SHA-256 checksum does not match user input. Expecting " + e.Expected
 }

@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	// CoreVersion is the version of go-plugin's own protocol, Version that of
-	// what is spoken over it.
+	// CoreVersion is the version of go-plugin's own protocol.
 	CoreVersion = "1"
-	Version     = "1"
+	// Version is that of what is spoken over it.
+	Version = "1"
 	// protocol is the one of go-plugin's two that sessions use.
 	protocol = "grpc"
 	// MaxHandshake bounds the line that a plugin introduces itself with, in bytes.

@@ -17,9 +17,13 @@ type Request struct {
 }
 
 // Reset, String and ProtoMessage make it a message to protobuf.
-func (r *Request) Reset()         { *r = Request{} }
+func (r *Request) Reset() { *r = Request{} }
+
+// String names the command and says how long its request is.
 func (r *Request) String() string { return fmt.Sprintf("%s, %d bytes", r.Command, len(r.Request)) }
-func (*Request) ProtoMessage()    {}
+
+// ProtoMessage marks it as a message.
+func (*Request) ProtoMessage() {}
 
 // Response has one of its fields only: neither is ever empty when it is there.
 type Response struct {
@@ -29,9 +33,13 @@ type Response struct {
 
 // Reset, String and ProtoMessage make it a message to protobuf.
 func (r *Response) Reset() { *r = Response{} }
+
+// String says how long the answer is, without quoting it.
 func (r *Response) String() string {
 	return fmt.Sprintf("%d bytes, error of %d bytes", len(r.Response), len(r.Error))
 }
+
+// ProtoMessage marks it as a message.
 func (*Response) ProtoMessage() {}
 
 // Encode returns the message as it goes over the wire.
