@@ -192,7 +192,7 @@ func (j *job) authenticTime(ctx context.Context) error {
 		return pki.CheckValidity(chain, now)
 	}
 	if len(j.envelope.Timestamp) == 0 {
-		return errors.New("no timestamp countersignature was found in the signature envelope")
+		return timestamp.ErrNoToken
 	}
 	if !j.anchored() {
 		return errors.New("timestamp countersignature not examined: " + notAnchored)
@@ -307,7 +307,7 @@ func (j *job) matchBlob(ctx context.Context) error {
 func (j *job) userMetadata() error {
 	for key, want := range j.metadata {
 		if got, ok := j.outcome.Target.Annotations[key]; !ok || got != want {
-			return &UserMetadataError{}
+			return ErrUserMetadata
 		}
 	}
 	return nil

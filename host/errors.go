@@ -89,14 +89,9 @@ func (e *NotEnforcedError) Error() string {
 	return fmt.Sprintf("the trust policy statement %q (level %s) %s the check of %s, which has to be enforced here: give the artifact a statement of level strict or permissive", e.Statement, e.Level, does, e.Check)
 }
 
-// UserMetadataError says that user metadata asked for is not among a
-// signature's annotations (VER-21), whatever the verification level.
-type UserMetadataError struct{}
-
-// Error says so in the words that scripts look for.
-func (e *UserMetadataError) Error() string {
-	return "unable to find specified metadata in the signature"
-}
+// ErrUserMetadata says that user metadata asked for is not among a signature's
+// annotations (VER-21). It fails the signature at every level.
+var ErrUserMetadata = errors.New("unable to find specified metadata in the signature")
 
 // ErrPluginTimestamps says that a plugin which makes whole envelopes cannot sign for a
 // Signer with a Timestamper (TSA-18). It comes in a [*PluginSignError].

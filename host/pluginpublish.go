@@ -14,6 +14,7 @@ import (
 
 	"github.com/signet-project/signet/host/artifact"
 	"github.com/signet-project/signet/host/plugin"
+	"github.com/signet-project/signet/host/semver"
 )
 
 // PublishRequest is a plugin to be published.
@@ -105,7 +106,7 @@ func (r PublishRequest) label(ctx context.Context) (plugin.Label, error) {
 	if label.Version == "" {
 		return label, &PluginVersionError{Platform: plugin.ThisPlatform()}
 	}
-	if !plugin.ValidVersion(label.Version) {
+	if _, err := semver.Parse(label.Version); err != nil {
 		return label, &plugin.VersionError{Version: label.Version}
 	}
 	return label, nil

@@ -143,7 +143,7 @@ func (v *Verifier) examine(ctx context.Context, repo artifact.Repository, req Ar
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		metadataMissing = metadataMissing || is[*UserMetadataError](result.Err)
+		metadataMissing = metadataMissing || errors.Is(result.Err, ErrUserMetadata)
 		v.log().Info("signature does not count", "digest", result.Digest, "reason", result.Err)
 	}
 	switch {

@@ -1,7 +1,5 @@
 package conformance
 
-import "slices"
-
 // Level is how much a clause binds (RFC 2119).
 type Level string
 
@@ -24,9 +22,6 @@ type Clause struct {
 	// Text is the demand: what a plugin does or has.
 	Text string
 }
-
-// Clauses returns every clause that the kit judges, in the order of reports.
-func Clauses() []Clause { return slices.Clone(clauses) }
 
 // The sections that clauses refer to.
 const (

@@ -60,7 +60,7 @@ type Report struct {
 	Metadata *protocol.Metadata
 	// Keys are those of Options, in that order.
 	Keys []Key
-	// Results has one entry for each of Clauses, in that order.
+	// Results has one entry for each clause that the kit judges, always in the same order.
 	Results []Result
 	// Advice says what else to try, a sentence each: what the kit cannot do by itself
 	// and no clause shows.

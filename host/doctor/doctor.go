@@ -113,17 +113,6 @@ func (d *Doctor) Examine(ctx context.Context) []Finding {
 	return e.sorted()
 }
 
-// Worst returns the greatest severity among findings.
-func Worst(findings []Finding) Severity {
-	worst := OK
-	for _, f := range findings {
-		if rank(f.Severity) > rank(worst) {
-			worst = f.Severity
-		}
-	}
-	return worst
-}
-
 func rank(s Severity) int { return slices.Index([]Severity{OK, Note, Warning, Broken}, s) }
 
 // examination is what is known so far.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/signet-project/signet/host/plugin"
+	"github.com/signet-project/signet/host/semver"
 	"github.com/signet-project/signet/host/trust"
 	"github.com/signet-project/signet/protocol"
 )
@@ -84,6 +85,16 @@ func (e *examination) metadata(entry plugin.Entry, reports []plugin.PinReport) {
 	}
 }
 
+// reaches tells whether a version is at least the minimum.
+func reaches(version, minimum string) bool {
+	has, err := semver.Parse(version)
+	if err != nil {
+		return false
+	}
+	needs, err := semver.Parse(minimum)
+	return err == nil && has.Compare(needs) >= 0
+}
+
 // required judges whether a plugin can do what a statement demands of it.
 func (e *examination) required(statement namedStatement, wanted trust.VerificationPlugin, metadata *protocol.Metadata) {
 	demand := fmt.Sprintf("statement %q of %s demands its verdict", statement.Name, statement.file)
@@ -94,10 +105,8 @@ func (e *examination) required(statement namedStatement, wanted trust.Verificati
 	if metadata == nil {
 		return // why it does not work has been said
 	}
-	if wanted.MinVersion != "" {
-		if order, err := plugin.CompareVersions(metadata.Version, wanted.MinVersion); err != nil || order < 0 {
-			e.add(Plugins, Broken, wanted.Name, fmt.Sprintf("its version is %s, and %s from version %s on", metadata.Version, demand, wanted.MinVersion), "install a newer version")
-		}
+	if wanted.MinVersion != "" && !reaches(metadata.Version, wanted.MinVersion) {
+		e.add(Plugins, Broken, wanted.Name, fmt.Sprintf("its version is %s, and %s from version %s on", metadata.Version, demand, wanted.MinVersion), "install a newer version")
 	}
 	needs := map[trust.Check]protocol.Capability{
 		trust.CheckAuthenticity: protocol.CapabilityTrustedIdentityVerifier,

@@ -266,7 +266,7 @@ func (m *Manager) previous(ctx context.Context, name, version string, force bool
 	if force {
 		return metadata.Version, nil
 	}
-	switch order, err := CompareVersions(version, metadata.Version); {
+	switch order, err := compareVersions(version, metadata.Version); {
 	case err != nil:
 		return "", fmt.Errorf("failed to compare plugin versions: %w", err)
 	case order == 0:

@@ -69,20 +69,20 @@ func TestCompareVersions(t *testing.T) {
 		order := []string{"0.0.1", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.2.0", "1.10.0", "2.0.0"}
 		for i, a := range order {
 			for j, b := range order {
-				if got, err := CompareVersions(a, b); err != nil || (got < 0) != (i < j) || (got > 0) != (i > j) {
-					t.Errorf("CompareVersions(%s, %s) = %d, %v", a, b, got, err)
+				if got, err := compareVersions(a, b); err != nil || (got < 0) != (i < j) || (got > 0) != (i > j) {
+					t.Errorf("compareVersions(%s, %s) = %d, %v", a, b, got, err)
 				}
 			}
 		}
-		if got, err := CompareVersions("1.0.0+a", "1.0.0+b"); got != 0 || err != nil {
+		if got, err := compareVersions("1.0.0+a", "1.0.0+b"); got != 0 || err != nil {
 			t.Errorf("build metadata counts: %d, %v", got, err)
 		}
 	})
 	t.Run("PLG-41 SemVer only", func(t *testing.T) {
 		for _, version := range []string{"", "1", "1.0", "v1.0.0", "01.0.0", "1.0.0-01", "1.0.0-", "1.0.0+", "1.0.0 ", "1.0.0\n"} {
-			_, err := CompareVersions("1.0.0", version)
+			_, err := compareVersions("1.0.0", version)
 			if invalid, ok := errors.AsType[*VersionError](err); !ok || invalid.Version != version {
-				t.Errorf("CompareVersions(1.0.0, %q): %v", version, err)
+				t.Errorf("compareVersions(1.0.0, %q): %v", version, err)
 			}
 		}
 	})

@@ -6,15 +6,9 @@ import (
 	"github.com/signet-project/signet/host/semver"
 )
 
-// ValidVersion tells whether version is a SemVer 2 version, without a leading v.
-func ValidVersion(version string) bool {
-	_, err := semver.Parse(version)
-	return err == nil
-}
-
-// CompareVersions compares two versions by SemVer 2 precedence: negative when a
+// compareVersions compares two versions by SemVer 2 precedence: negative when a
 // comes before b, zero when neither comes first. The error is a [*VersionError].
-func CompareVersions(a, b string) (int, error) {
+func compareVersions(a, b string) (int, error) {
 	var parsed [2]semver.Version
 	for i, version := range []string{a, b} {
 		var err error

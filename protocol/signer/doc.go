@@ -1,7 +1,7 @@
 // Package signer holds what every plugin that signs with keys of a key service
 // needs: [Plugin] turns a small [Key] into the answers of describe-key and
-// generate-signature, and the functions beside it order certificate chains and
-// convert signatures.
+// generate-signature, and the functions beside it order certificate chains, convert
+// signatures and keep what a key service answers within bounds.
 //
 // A new backend writes one function that opens a key, and one type with two
 // methods:
