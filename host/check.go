@@ -131,7 +131,7 @@ func sameContent(a, b ocispec.Descriptor) bool {
 func (j *job) anchor() error {
 	wanted := storeTypeFor(j.envelope.Scheme)
 	chain := j.envelope.Certificates
-	nearest, found := -1, false
+	highest, found := -1, false // of several anchors, the one closest to the root
 	for _, store := range j.stores {
 		if store.ref.Type != wanted {
 			continue
@@ -141,18 +141,18 @@ func (j *job) anchor() error {
 			return store.err
 		}
 		for i, cert := range chain {
-			if i > nearest && store.certs.has(cert) {
-				nearest = i
+			if i > highest && store.certs.has(cert) {
+				highest = i
 			}
 		}
 	}
 	switch {
 	case !found:
 		return fmt.Errorf("the trust policy statement %q names no trust store of type %q, which signing scheme %q takes", j.statement.Name, wanted, j.envelope.Scheme)
-	case nearest < 0:
+	case highest < 0:
 		return errors.New("the signature's certificate chain does not contain any trusted certificate")
 	}
-	j.outcome.Anchor = chain[nearest]
+	j.outcome.Anchor = chain[highest]
 	j.verifier.known.add(chain)
 	return nil
 }
