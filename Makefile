@@ -26,10 +26,10 @@ build: ## build signet and the plugins into bin/; only notation-pkcs11 takes a C
 	@mkdir -p $(BIN)
 	@for c in $(COMMANDS); do echo "build $$c"; \
 	  case $$c in notation-pkcs11) cgo=$(CGO_ENABLED);; *) cgo=0;; esac; \
-	  CGO_ENABLED=$$cgo $(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/$$c$(EXE) ./cmd/$$c || exit 1; done
+	  CGO_ENABLED=$$cgo $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/$$c$(EXE) ./cmd/$$c || exit 1; done
 
 install: build ## install signet into the Go binary folder
-	$(GO) install -ldflags '$(LDFLAGS)' ./cmd/signet
+	$(GO) install -trimpath -ldflags '$(LDFLAGS)' ./cmd/signet
 
 demo: build ## sign, verify, tamper and see it refused: no server, no account
 	@$(GO) run ./internal/tools/demo -bin $(BIN)
