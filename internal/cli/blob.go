@@ -98,7 +98,7 @@ func (a *app) blobSignCommand() *cobra.Command {
 	return cmd
 }
 
-// openBlob opens a regular file for reading.
+// openBlob opens a file for reading, which may be a pipe, but no directory.
 func openBlob(path string) (*os.File, error) {
 	if path == "" {
 		return nil, errors.New("blob path cannot be empty")
