@@ -54,7 +54,7 @@ func TestWaiting(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(t *testing.T, open sluice) func(context.Context) error{
 		"the algorithms of a plugin's key": func(t *testing.T, open sluice) func(context.Context) error {
-			key, err := NewPluginKey(t.Context(), protocol.NewClient("slow", slowPlugin{open}), "k", nil, TargetArtifact)
+			key, err := NewPluginKey(t.Context(), protocol.NewClient("slow", slowPlugin{open}), "k", nil, KindArtifact)
 			if err != nil {
 				t.Fatal(err)
 			}
