@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	cryptoki "github.com/miekg/pkcs11"
 
@@ -25,9 +26,16 @@ import (
 type modules struct {
 	mu     sync.Mutex
 	loaded map[string]*module
-	// calls counts those that may be inside a module.
-	calls int
+	closed bool
+	// calls are those that may be inside a module.
+	calls sync.WaitGroup
 }
+
+// lastCalls is how long close waits for calls to leave the modules: those whose
+// host has given up, since all others have been answered by then.
+const lastCalls = 500 * time.Millisecond
+
+var errClosed = errors.New("the plugin has been closed")
 
 // module is one initialised module.
 type module struct {
@@ -64,32 +72,38 @@ func (ms *modules) find(ctx context.Context, l *location) (*module, slot, error)
 }
 
 // within calls f, which may get stuck in a module, and stops waiting for it when
-// ctx ends.
+// ctx ends. A call that has been answered is no longer in a module.
 func within[T any](ctx context.Context, ms *modules, f func() (T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
 	}
+	var none T
+	if err := ms.enter(); err != nil {
+		return none, err
+	}
 	done := make(chan result, 1)
-	ms.count(1)
 	go func() {
-		defer ms.count(-1)
 		value, err := f()
+		ms.calls.Done()
 		done <- result{value, err}
 	}()
 	select {
 	case r := <-done:
 		return r.value, r.err
 	case <-ctx.Done():
-		var none T
 		return none, ctx.Err()
 	}
 }
 
-func (ms *modules) count(n int) {
+func (ms *modules) enter() error {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	ms.calls += n
+	if ms.closed {
+		return errClosed
+	}
+	ms.calls.Add(1)
+	return nil
 }
 
 // load returns the module that a location names, initialised.
@@ -125,13 +139,15 @@ func (ms *modules) load(l *location) (*module, error) {
 	return m, nil
 }
 
-// close finalises the modules, which ends their sessions and logins.
+// close keeps further calls out, waits a moment for those under way and finalises
+// the modules, which ends their sessions and logins. A module in which a call is
+// stuck can't be finalised; then all stay as they are.
 func (ms *modules) close() error {
-	ms.mu.Lock()
-	defer ms.mu.Unlock()
-	if ms.calls > 0 {
+	if !ms.leave(lastCalls) {
 		return errors.New("calls to PKCS #11 modules are under way")
 	}
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
 	var errs []error
 	for path, m := range ms.loaded {
 		if m.owner {
@@ -141,6 +157,24 @@ func (ms *modules) close() error {
 		delete(ms.loaded, path)
 	}
 	return errors.Join(errs...)
+}
+
+// leave lets no call in any more, and tells whether all were out in time.
+func (ms *modules) leave(patience time.Duration) bool {
+	ms.mu.Lock()
+	ms.closed = true
+	ms.mu.Unlock()
+	out := make(chan struct{})
+	go func() {
+		ms.calls.Wait()
+		close(out)
+	}()
+	select {
+	case <-out:
+		return true
+	case <-time.After(patience):
+		return false
+	}
 }
 
 // slot is a token with where it is.

@@ -68,7 +68,9 @@ func New(options Options) *Plugin {
 	return p
 }
 
-// Close logs out and finalises the modules, unless calls are still under way.
+// Close logs out and finalises the modules. It waits half a second for calls under
+// way to end, and fails, with nothing closed, when one does not; calls made from then
+// on fail.
 func (p *Plugin) Close() error { return p.modules.close() }
 
 // location is where a key id and its configuration lead.
