@@ -95,8 +95,13 @@ func (c *child) live() {
 func (c *child) ready(ctx context.Context) (bool, error) {
 	select {
 	case <-c.started:
-		if c.err != nil || c.program.Current == nil {
-			return c.err == nil, c.err
+		switch {
+		case c.err != nil:
+			return false, c.err
+		case c.run.alive.Err() != nil: // and live is about to notice
+			return false, nil
+		case c.program.Current == nil:
+			return true, nil
 		}
 		return c.program.Current(ctx)
 	default: // just found by Open
