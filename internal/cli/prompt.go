@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 )
@@ -49,18 +50,25 @@ func (a *app) isInterrupted() bool {
 	}
 }
 
-// await reads, and gives up when the run is interrupted: a read from a terminal
-// does not end by itself then.
-func (a *app) await(read func() (string, error)) (string, error) {
-	type answer struct {
-		text string
-		err  error
-	}
+// answer is what was read.
+type answer struct {
+	text string
+	err  error
+}
+
+// begin reads in the background.
+func begin(read func() (string, error)) <-chan answer {
 	answered := make(chan answer, 1)
 	go func() {
 		text, err := read()
 		answered <- answer{text, err}
 	}()
+	return answered
+}
+
+// wait waits for what is read, and gives up when the run is interrupted: a read from a
+// terminal does not end by itself then.
+func (a *app) wait(answered <-chan answer) (string, error) {
 	select {
 	case got := <-answered:
 		return got.text, got.err
@@ -69,6 +77,9 @@ func (a *app) await(read func() (string, error)) (string, error) {
 		return "", errInterrupted
 	}
 }
+
+// await reads, unless the run is interrupted.
+func (a *app) await(read func() (string, error)) (string, error) { return a.wait(begin(read)) }
 
 // terminal is standard input if that is a terminal, else nil.
 func (a *app) terminal() *os.File {
@@ -80,28 +91,38 @@ func (a *app) terminal() *os.File {
 
 // readSecret prompts for a secret, without echo where the input is a terminal.
 func (a *app) readSecret(prompt string, input *bufio.Reader) (string, error) {
-	a.printf("%s", prompt)
 	if terminal := a.terminal(); terminal != nil {
-		return a.readHidden(int(terminal.Fd()))
+		return a.readHidden(prompt, int(terminal.Fd()))
 	}
+	a.printf("%s", prompt)
 	secret, err := a.await(func() (string, error) { return readAllLine(input) })
 	a.printf("\n")
 	return secret, err
 }
 
-// readHidden reads a line from a terminal without echo, which is on again however
-// that ends.
-func (a *app) readHidden(terminal int) (string, error) {
-	state, err := term.GetState(terminal)
+// readHidden prompts for a line from a terminal without echo, which is on again however
+// that ends. The prompt comes when it is off: whoever interrupts at once would otherwise
+// have it turned off after it was turned on again.
+func (a *app) readHidden(prompt string, terminal int) (string, error) {
+	before, err := term.GetState(terminal)
 	if err != nil {
 		return "", err
 	}
-	secret, err := a.await(func() (string, error) {
+	answered := begin(func() (string, error) {
 		secret, err := term.ReadPassword(terminal)
 		return string(secret), err
 	})
+	for range 1000 { // a terminal that had no echo before looks as it did
+		now, err := term.GetState(terminal)
+		if err != nil || *now != *before || len(answered) > 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	a.printf("%s", prompt)
+	secret, err := a.wait(answered)
 	if errors.Is(err, errInterrupted) {
-		return "", errors.Join(err, term.Restore(terminal, state))
+		return "", errors.Join(err, term.Restore(terminal, before))
 	}
 	a.printf("\n")
 	return secret, err
