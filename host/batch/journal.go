@@ -11,6 +11,8 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/signet-project/signet/host/internal/wholefile"
 )
 
 const (
@@ -61,13 +63,13 @@ func OpenJournal(path, basis string, now func() time.Time) (*Journal, map[string
 	}
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return fail(pathless(err))
+		return fail(wholefile.Pathless(err))
 	}
 	j := &Journal{path: path, file: file, now: now}
 	verdicts, err := j.load(basis)
 	if err != nil {
 		file.Close()
-		return fail(pathless(err))
+		return fail(wholefile.Pathless(err))
 	}
 	return j, verdicts, nil
 }
@@ -116,7 +118,7 @@ func (j *Journal) Append(line []byte) error {
 		return fmt.Errorf("results file %s: a result of %d bytes is too long for it: at most %d are read again", j.path, len(line), MaxRecord)
 	}
 	if _, err := j.file.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("results file %s: %w", j.path, pathless(err))
+		return fmt.Errorf("results file %s: %w", j.path, wholefile.Pathless(err))
 	}
 	if now := j.now(); now.Sub(j.synced) >= syncInterval {
 		j.synced = now
@@ -127,7 +129,7 @@ func (j *Journal) Append(line []byte) error {
 
 func (j *Journal) sync() error {
 	if err := j.file.Sync(); err != nil {
-		return fmt.Errorf("results file %s: %w", j.path, pathless(err))
+		return fmt.Errorf("results file %s: %w", j.path, wholefile.Pathless(err))
 	}
 	return nil
 }
@@ -184,12 +186,4 @@ func readLine(from *bufio.Reader) ([]byte, error) {
 			return bytes.Clone(line), err
 		}
 	}
-}
-
-// pathless drops the path from a file system error, where the message has it already.
-func pathless(err error) error {
-	if failed, ok := errors.AsType[*os.PathError](err); ok {
-		return failed.Err
-	}
-	return err
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -48,11 +49,11 @@ func tempPrefix(path string) string { return "." + filepath.Base(path) + "-tmp-"
 // update changes a file of mode 0600 under a lock that other processes honour:
 // change gets the present content (nil when there is no file) and returns the
 // new one.
-func update(path string, change func(old []byte) ([]byte, error)) error {
+func update(ctx context.Context, path string, change func(old []byte) ([]byte, error)) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	lock, err := acquire(path + ".lock")
+	lock, err := acquire(ctx, path+".lock")
 	if err != nil {
 		return err
 	}
@@ -71,25 +72,29 @@ func update(path string, change func(old []byte) ([]byte, error)) error {
 
 // acquire waits for a lock in the system's queue, where nobody starves as
 // someone who asks again and again may.
-func acquire(path string) (*flock.Flock, error) {
+func acquire(ctx context.Context, path string) (*flock.Flock, error) {
 	lock := flock.New(path)
 	locked := make(chan error, 1)
 	go func() { locked <- lock.Lock() }()
 	patience := time.NewTimer(lockPatience)
 	defer patience.Stop()
+	var err error
 	select {
-	case err := <-locked:
+	case err = <-locked:
 		if err != nil {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		return lock, nil
 	case <-patience.C:
-		go func() { // the wait cannot be called off
-			<-locked
-			lock.Close()
-		}()
-		return nil, fmt.Errorf("another process has held %s for %v: end it and try again", path, lockPatience)
+		err = fmt.Errorf("another process has held %s for %v: end it and try again", path, lockPatience)
+	case <-ctx.Done():
+		err = context.Cause(ctx)
 	}
+	go func() { // the wait cannot be called off
+		<-locked
+		lock.Close()
+	}()
+	return nil, err
 }
 
 // removeLeftovers deletes the temporary files of writers that were killed. It

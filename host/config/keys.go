@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -166,12 +167,13 @@ func (k Key) check() error {
 
 // Add appends a key, and makes it the default if asked to. Whether the plugin
 // is installed is for the caller to check. Errors are ErrKeyNameEmpty, a
-// *KeyExistsError, what an entry lacks, and those of Load and of writing.
-func (s SigningKeys) Add(key Key, makeDefault bool) error {
+// *KeyExistsError, what an entry lacks, and those of Load and of writing. Who waits
+// for another process that changes the list gives up when ctx is done.
+func (s SigningKeys) Add(ctx context.Context, key Key, makeDefault bool) error {
 	if err := key.check(); err != nil {
 		return err
 	}
-	return s.change(func(keys *Keys) error {
+	return s.change(ctx, func(keys *Keys) error {
 		if keys.index(key.Name) >= 0 {
 			return &KeyExistsError{key.Name}
 		}
@@ -185,11 +187,11 @@ func (s SigningKeys) Add(key Key, makeDefault bool) error {
 
 // SetDefault makes a key the default. Errors are ErrKeyNameEmpty, a
 // *KeyNotFoundError, and those of Load and of writing.
-func (s SigningKeys) SetDefault(name string) error {
+func (s SigningKeys) SetDefault(ctx context.Context, name string) error {
 	if name == "" {
 		return ErrKeyNameEmpty
 	}
-	return s.change(func(keys *Keys) error {
+	return s.change(ctx, func(keys *Keys) error {
 		if keys.index(name) < 0 {
 			return &KeyNotFoundError{name}
 		}
@@ -201,8 +203,8 @@ func (s SigningKeys) SetDefault(name string) error {
 // Delete removes keys from the list, all or none, and returns the name of the
 // default key when it was among them (KEY-08). Key files stay. Errors are those
 // of SetDefault.
-func (s SigningKeys) Delete(names ...string) (deletedDefault string, err error) {
-	err = s.change(func(keys *Keys) error {
+func (s SigningKeys) Delete(ctx context.Context, names ...string) (deletedDefault string, err error) {
+	err = s.change(ctx, func(keys *Keys) error {
 		for _, name := range names {
 			if name == "" {
 				return ErrKeyNameEmpty
@@ -224,8 +226,8 @@ func (s SigningKeys) Delete(names ...string) (deletedDefault string, err error) 
 	return deletedDefault, nil
 }
 
-func (s SigningKeys) change(edit func(*Keys) error) error {
-	return update(s.path, func(old []byte) ([]byte, error) {
+func (s SigningKeys) change(ctx context.Context, edit func(*Keys) error) error {
+	return update(ctx, s.path, func(old []byte) ([]byte, error) {
 		keys := &Keys{}
 		if old != nil {
 			var err error

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/gofrs/flock"
 )
 
 // writerDir makes the test binary add keys to the list in that directory, and
@@ -30,7 +33,7 @@ func TestMain(m *testing.M) {
 func runWriter(dir, prefix string) int {
 	for i := range writerCount {
 		name := fmt.Sprintf("%s-%d", prefix, i)
-		if err := NewSigningKeys(dir).Add(pluginKey(name), i%3 == 0); err != nil {
+		if err := NewSigningKeys(dir).Add(context.Background(), pluginKey(name), i%3 == 0); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -79,10 +82,10 @@ func TestSigningKeysFormat(t *testing.T) {
 		t.Parallel()
 		dir := filepath.Join(t.TempDir(), "notation")
 		keys := NewSigningKeys(dir)
-		if err := keys.Add(Key{Name: "a", KeyPath: "/k/a.key", CertPath: "/k/a.crt"}, false); err != nil {
+		if err := keys.Add(t.Context(), Key{Name: "a", KeyPath: "/k/a.key", CertPath: "/k/a.crt"}, false); err != nil {
 			t.Fatal(err)
 		}
-		if err := keys.Add(Key{Name: "b", ID: "arn:x?a=1&b", PluginName: "awskms", PluginConfig: map[string]string{"region": "eu"}}, true); err != nil {
+		if err := keys.Add(t.Context(), Key{Name: "b", ID: "arn:x?a=1&b", PluginName: "awskms", PluginConfig: map[string]string{"region": "eu"}}, true); err != nil {
 			t.Fatal(err)
 		}
 		path := filepath.Join(dir, signingKeysFile)
@@ -95,10 +98,10 @@ func TestSigningKeysFormat(t *testing.T) {
 	t.Run("KEY-05 empty list", func(t *testing.T) {
 		t.Parallel()
 		keys, path := keysFile(t, "")
-		if err := keys.Add(pluginKey("a"), true); err != nil {
+		if err := keys.Add(t.Context(), pluginKey("a"), true); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := keys.Delete("a"); err != nil {
+		if _, err := keys.Delete(t.Context(), "a"); err != nil {
 			t.Fatal(err)
 		}
 		if data, _ := os.ReadFile(path); string(data) != "{\n    \"keys\": []\n}\n" {
@@ -108,7 +111,7 @@ func TestSigningKeysFormat(t *testing.T) {
 	t.Run("KEY-06 round trip", func(t *testing.T) {
 		t.Parallel()
 		keys, path := keysFile(t, twoKeys)
-		if err := keys.SetDefault("b"); err != nil {
+		if err := keys.SetDefault(t.Context(), "b"); err != nil {
 			t.Fatal(err)
 		}
 		if data, _ := os.ReadFile(path); string(data) != twoKeys {
@@ -143,7 +146,7 @@ func TestLoadKeys(t *testing.T) {
 			if _, ok := errors.AsType[*MalformedKeysError](err); !ok || err.Error() != tt.want {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
-			if err := keys.Add(pluginKey("new"), false); err == nil {
+			if err := keys.Add(t.Context(), pluginKey("new"), false); err == nil {
 				t.Error("a malformed list was changed")
 			}
 			if data, _ := os.ReadFile(path); string(data) != tt.text {
@@ -162,7 +165,7 @@ func TestLoadKeys(t *testing.T) {
 		if _, err := keys.Load(); !errors.Is(err, ErrNotRegular) || !strings.Contains(err.Error(), "symlinks are not supported") {
 			t.Errorf("got %v", err)
 		}
-		if err := keys.Add(pluginKey("x"), false); !errors.Is(err, ErrNotRegular) {
+		if err := keys.Add(t.Context(), pluginKey("x"), false); !errors.Is(err, ErrNotRegular) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -175,19 +178,19 @@ func TestChangeKeys(t *testing.T) {
 		change func(SigningKeys) error
 		want   string // text of the error
 	}{
-		{"KEY-07 duplicate", func(k SigningKeys) error { return k.Add(pluginKey("a"), false) }, `signing key with name "a" already exists`},
-		{"KEY-07 no id", func(k SigningKeys) error { return k.Add(Key{Name: "x", PluginName: "p"}, false) }, "missing key id"},
-		{"KEY-07 no plugin", func(k SigningKeys) error { return k.Add(Key{Name: "x", ID: "i"}, false) }, "plugin name cannot be empty"},
-		{"KEY-07 no name", func(k SigningKeys) error { return k.Add(Key{ID: "i", PluginName: "p"}, false) }, "key name cannot be empty"},
-		{"KEY-07 half a pair", func(k SigningKeys) error { return k.Add(Key{Name: "x", KeyPath: "k"}, false) }, `signing key "x" needs the paths of a key file and a certificate file`},
+		{"KEY-07 duplicate", func(k SigningKeys) error { return k.Add(t.Context(), pluginKey("a"), false) }, `signing key with name "a" already exists`},
+		{"KEY-07 no id", func(k SigningKeys) error { return k.Add(t.Context(), Key{Name: "x", PluginName: "p"}, false) }, "missing key id"},
+		{"KEY-07 no plugin", func(k SigningKeys) error { return k.Add(t.Context(), Key{Name: "x", ID: "i"}, false) }, "plugin name cannot be empty"},
+		{"KEY-07 no name", func(k SigningKeys) error { return k.Add(t.Context(), Key{ID: "i", PluginName: "p"}, false) }, "key name cannot be empty"},
+		{"KEY-07 half a pair", func(k SigningKeys) error { return k.Add(t.Context(), Key{Name: "x", KeyPath: "k"}, false) }, `signing key "x" needs the paths of a key file and a certificate file`},
 		{"KEY-07 files and plugin", func(k SigningKeys) error {
-			return k.Add(Key{Name: "x", ID: "i", PluginName: "p", KeyPath: "k", CertPath: "c"}, false)
+			return k.Add(t.Context(), Key{Name: "x", ID: "i", PluginName: "p", KeyPath: "k", CertPath: "c"}, false)
 		}, `signing key "x" has both files and a plugin: give one of them`},
-		{"KEY-09 unknown default", func(k SigningKeys) error { return k.SetDefault("x") }, "signing key x not found"},
-		{"KEY-09 empty default", func(k SigningKeys) error { return k.SetDefault("") }, "key name cannot be empty"},
-		{"CLI-34 all or nothing", func(k SigningKeys) error { _, err := k.Delete("a", "b", "x"); return err }, "signing key x not found"},
-		{"CLI-34 twice", func(k SigningKeys) error { _, err := k.Delete("a", "a"); return err }, "signing key a not found"},
-		{"CLI-34 empty name", func(k SigningKeys) error { _, err := k.Delete("a", ""); return err }, "key name cannot be empty"},
+		{"KEY-09 unknown default", func(k SigningKeys) error { return k.SetDefault(t.Context(), "x") }, "signing key x not found"},
+		{"KEY-09 empty default", func(k SigningKeys) error { return k.SetDefault(t.Context(), "") }, "key name cannot be empty"},
+		{"CLI-34 all or nothing", func(k SigningKeys) error { _, err := k.Delete(t.Context(), "a", "b", "x"); return err }, "signing key x not found"},
+		{"CLI-34 twice", func(k SigningKeys) error { _, err := k.Delete(t.Context(), "a", "a"); return err }, "signing key a not found"},
+		{"CLI-34 empty name", func(k SigningKeys) error { _, err := k.Delete(t.Context(), "a", ""); return err }, "key name cannot be empty"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -212,7 +215,7 @@ func TestChangeKeys(t *testing.T) {
 	t.Run("KEY-08 default deleted", func(t *testing.T) {
 		t.Parallel()
 		keys, _ := keysFile(t, twoKeys)
-		if name, err := keys.Delete("b"); err != nil || name != "b" {
+		if name, err := keys.Delete(t.Context(), "b"); err != nil || name != "b" {
 			t.Fatalf("got %q, %v", name, err)
 		}
 		list := load(t, keys)
@@ -226,7 +229,7 @@ func TestChangeKeys(t *testing.T) {
 	t.Run("KEY-08 another deleted", func(t *testing.T) {
 		t.Parallel()
 		keys, _ := keysFile(t, twoKeys)
-		if name, err := keys.Delete("a"); err != nil || name != "" {
+		if name, err := keys.Delete(t.Context(), "a"); err != nil || name != "" {
 			t.Fatalf("got %q, %v", name, err)
 		}
 		if list := load(t, keys); list.Default != "b" {
@@ -251,7 +254,7 @@ func TestChangeKeys(t *testing.T) {
 	t.Run("CLI-32 set default", func(t *testing.T) {
 		t.Parallel()
 		keys, _ := keysFile(t, twoKeys)
-		if err := keys.SetDefault("a"); err != nil {
+		if err := keys.SetDefault(t.Context(), "a"); err != nil {
 			t.Fatal(err)
 		}
 		if list := load(t, keys); list.Default != "a" {
@@ -270,7 +273,7 @@ func TestConcurrentKeys(t *testing.T) {
 		for w := range writers {
 			wg.Go(func() {
 				for i := range each {
-					if err := NewSigningKeys(dir).Add(pluginKey(fmt.Sprintf("%d-%d", w, i)), true); err != nil {
+					if err := NewSigningKeys(dir).Add(t.Context(), pluginKey(fmt.Sprintf("%d-%d", w, i)), true); err != nil {
 						t.Error(err)
 					}
 				}
@@ -298,7 +301,7 @@ func TestConcurrentKeys(t *testing.T) {
 				}
 			}
 		}
-		if err := NewSigningKeys(dir).Add(pluginKey("last"), false); err != nil {
+		if err := NewSigningKeys(dir).Add(t.Context(), pluginKey("last"), false); err != nil {
 			t.Fatal(err)
 		}
 		entries, err := os.ReadDir(dir)
@@ -370,4 +373,34 @@ func killWriters(t *testing.T, dir string, round int) []string {
 		written = append(written, name)
 	}
 	return written
+}
+
+// TestChangeEndsWithContext holds that nobody waits for another process, and changes the
+// list after all, when the context is done.
+func TestChangeEndsWithContext(t *testing.T) {
+	t.Parallel()
+	keys := NewSigningKeys(t.TempDir())
+	if err := keys.Add(t.Context(), pluginKey("a"), true); err != nil {
+		t.Fatal(err)
+	}
+	lock := flock.New(keys.path + ".lock")
+	if err := lock.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("the user went home")
+	cancel(gone)
+	if err := keys.Add(ctx, pluginKey("b"), true); err != gone {
+		t.Errorf("Add: %v", err)
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.Add(t.Context(), pluginKey("c"), false); err != nil {
+		t.Fatal(err)
+	}
+	list, err := keys.Load()
+	if err != nil || list.Default != "a" || len(list.Keys) != 2 {
+		t.Errorf("%+v, %v", list, err)
+	}
 }

@@ -13,7 +13,7 @@ func TestBlobMemory(t *testing.T) {
 	t.Run("BLOB-18 a file need not fit into memory", func(t *testing.T) {
 		p := newPlace(t)
 		key := config.Key{Name: "acme", KeyPath: p.path("acme.key"), CertPath: p.path("acme.crt")}
-		if err := config.NewSigningKeys(p.path("config")).Add(key, true); err != nil {
+		if err := config.NewSigningKeys(p.path("config")).Add(t.Context(), key, true); err != nil {
 			t.Fatal(err)
 		}
 		p.must("blob", "policy", "init", "--name", "a", "--global", "--trust-store", "ca:acme", "--trusted-identity", "*")

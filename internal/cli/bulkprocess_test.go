@@ -57,7 +57,7 @@ func newFleet(t *testing.T, n int) *fleet {
 		os.WriteFile(rootFile, root.CertPEM(), 0o600),
 		trust.NewDirStore(filepath.Join(dir, "config", "truststore"), nil).Add(trust.StoreRef{Type: trust.StoreCA, Name: "acme"}, rootFile),
 		os.WriteFile(filepath.Join(dir, "config", trust.OCIPolicyFile), []byte(worldPolicy), 0o600),
-		config.NewSigningKeys(filepath.Join(dir, "config")).Add(config.Key{Name: "fleet", KeyPath: key, CertPath: cert}, true),
+		config.NewSigningKeys(filepath.Join(dir, "config")).Add(t.Context(), config.Key{Name: "fleet", KeyPath: key, CertPath: cert}, true),
 		os.WriteFile(f.listFile, []byte(listed), 0o600),
 	} {
 		if err != nil {

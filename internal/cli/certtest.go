@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -39,8 +40,8 @@ certificate to a trust store of type ca, both under the common name.`,
 			"Make it the default key", "cert generate-test --default wabbit-networks.io",
 		),
 		Args: exactlyOne("missing certificate common_name", "generate-test makes one key at a time"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return a.generateTest(args[0], bits, makeDefault)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.generateTest(cmd.Context(), args[0], bits, makeDefault)
 		},
 	}
 	cmd.Flags().IntVarP(&bits, "bits", "b", 2048, "RSA key bits: 2048, 3072 or 4096")
@@ -50,7 +51,7 @@ certificate to a trust store of type ca, both under the common name.`,
 
 // generateTest makes a test key. When a step fails, the steps before it are
 // taken back.
-func (a *app) generateTest(name string, bits int, makeDefault bool) (err error) {
+func (a *app) generateTest(ctx context.Context, name string, bits int, makeDefault bool) (err error) {
 	if !trust.ValidName(name) {
 		return errors.New("name needs to follow [a-zA-Z0-9_.-]+ format")
 	}
@@ -85,7 +86,7 @@ func (a *app) generateTest(name string, bits int, makeDefault bool) (err error) 
 		return fmt.Errorf("failed to add %s to named store %s of type %s: %w", filepath.Base(certPath), name, store.Type, err)
 	}
 	undo = append(undo, func() { a.stores().Delete(store, filepath.Base(certPath)) })
-	if err := a.signingKeys().Add(config.Key{Name: name, KeyPath: keyPath, CertPath: certPath}, makeDefault); err != nil {
+	if err := a.signingKeys().Add(ctx, config.Key{Name: name, KeyPath: keyPath, CertPath: certPath}, makeDefault); err != nil {
 		return err
 	}
 	a.printf("Successfully added %s to named store %s of type %s\n", filepath.Base(certPath), name, store.Type)
@@ -157,11 +158,11 @@ func (a *app) certCleanupTestCommand() *cobra.Command {
 		Short:   `Clean up a test RSA key and its corresponding certificate that were generated using the "generate-test" command`,
 		Example: a.examples("Delete a test key with all that belongs to it", "cert cleanup-test wabbit-networks.io"),
 		Args:    exactlyOne("missing certificate common name", "cleanup-test takes one common name"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if !trust.ValidName(args[0]) {
 				return errors.New("certificate common name must follow [a-zA-Z0-9_.-]+ format")
 			}
-			return a.cleanupTest(args[0], yes)
+			return a.cleanupTest(cmd.Context(), args[0], yes)
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not prompt for confirmation")
@@ -170,7 +171,7 @@ func (a *app) certCleanupTestCommand() *cobra.Command {
 }
 
 // cleanupTest deletes what generateTest made; what is not there is told (CLI-44).
-func (a *app) cleanupTest(name string, yes bool) error {
+func (a *app) cleanupTest(ctx context.Context, name string, yes bool) error {
 	keyPath, certPath := a.dirs.LocalKey(name)
 	certFile := filepath.Base(certPath)
 	confirmed, err := a.confirm(fmt.Sprintf(`The test key %s and its corresponding certificate will be cleaned up with the following changes:
@@ -191,7 +192,7 @@ Are you sure you want to continue?`, name, certFile, name, name, keyPath, certPa
 	default:
 		a.printf("Successfully deleted %s from trust store %s of type ca\n", certFile, name)
 	}
-	_, err = a.signingKeys().Delete(name)
+	_, err = a.signingKeys().Delete(ctx, name)
 	if _, missing := errors.AsType[*config.KeyNotFoundError](err); missing {
 		a.printf("Key %s does not exist in the key list\n", name)
 	} else if err != nil {

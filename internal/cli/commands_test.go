@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"archive/tar"
 	"archive/zip"
 	"bytes"
@@ -217,7 +218,7 @@ func scriptWorld(ts *testscript.TestScript, _ []string) error {
 
 func scriptLocalKey(ts *testscript.TestScript, args []string) error {
 	key := config.Key{Name: args[0], KeyPath: ts.MkAbs(args[0] + ".key"), CertPath: ts.MkAbs(args[0] + ".crt")}
-	return config.NewSigningKeys(ts.Getenv("CFG")).Add(key, true)
+	return config.NewSigningKeys(ts.Getenv("CFG")).Add(context.Background(), key, true)
 }
 
 // content is a manifest or blob with its descriptor.

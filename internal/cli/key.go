@@ -70,7 +70,7 @@ func (a *app) keyAddCommand() *cobra.Command {
 				return err
 			}
 			key := config.Key{Name: args[0], ID: id, PluginName: plugin, PluginConfig: configuration}
-			if err := a.signingKeys().Add(key, makeDefault); err != nil {
+			if err := a.signingKeys().Add(cmd.Context(), key, makeDefault); err != nil {
 				return err
 			}
 			if makeDefault {
@@ -100,12 +100,12 @@ func (a *app) keyUpdateCommand() *cobra.Command {
 		Short:   "Update key in the signing key list",
 		Example: a.examples("Make a key the default", "key update --default build"),
 		Args:    exactlyOne("missing key name", "update takes one key name"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if !makeDefault {
 				a.log().Warn("nothing to do: the only thing to update is --default")
 				return nil
 			}
-			if err := a.signingKeys().SetDefault(args[0]); err != nil {
+			if err := a.signingKeys().SetDefault(cmd.Context(), args[0]); err != nil {
 				return err
 			}
 			a.printf("%s: marked as default\n", args[0])
@@ -178,8 +178,8 @@ func (a *app) keyDeleteCommand() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
-			deletedDefault, err := a.signingKeys().Delete(args...)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			deletedDefault, err := a.signingKeys().Delete(cmd.Context(), args...)
 			if err != nil {
 				return err
 			}

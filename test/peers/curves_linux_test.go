@@ -74,7 +74,7 @@ func fileSigner(b *testing.B, spec protocol.KeySpec) *command {
 	leaf := root.Leaf(b, "signer", spec)
 	program := newCommand(b, newConfig(b, root, "ca:root"))
 	keyPath, certPath := leaf.WriteFiles(b, b.TempDir(), "signer")
-	if err := config.NewSigningKeys(program.config).Add(config.Key{Name: "key", KeyPath: keyPath, CertPath: certPath}, true); err != nil {
+	if err := config.NewSigningKeys(program.config).Add(b.Context(), config.Key{Name: "key", KeyPath: keyPath, CertPath: certPath}, true); err != nil {
 		b.Fatal(err)
 	}
 	program.ok(b, "blob", "policy", "init", "--global", "--name", "files", "--trust-store", "ca:root", "--trusted-identity", "*")

@@ -277,7 +277,7 @@ func oldKeyList(t *testing.T) (theirs, ours string) {
 		return keys.Save()
 	})
 	ours = say(func(directory string) error {
-		return config.NewSigningKeys(directory).Add(config.Key{Name: "one", KeyPath: keyPath, CertPath: chainPath}, true)
+		return config.NewSigningKeys(directory).Add(t.Context(), config.Key{Name: "one", KeyPath: keyPath, CertPath: chainPath}, true)
 	})
 	return theirs, ours
 }

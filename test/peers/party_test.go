@@ -152,7 +152,7 @@ type program struct{ *command }
 func (p program) sign(t testing.TB, at *place, s signing) error {
 	name := filepath.Base(t.TempDir()) + fmt.Sprint(time.Now().UnixNano())
 	keyPath, certPath := s.key.WriteFiles(t, t.TempDir(), "signer")
-	if err := config.NewSigningKeys(p.config).Add(config.Key{Name: name, KeyPath: keyPath, CertPath: certPath}, true); err != nil {
+	if err := config.NewSigningKeys(p.config).Add(t.Context(), config.Key{Name: name, KeyPath: keyPath, CertPath: certPath}, true); err != nil {
 		return err
 	}
 	args := []string{"sign", "--key", name, "--signature-format", string(s.format), "--expiry", s.expiry.String()}

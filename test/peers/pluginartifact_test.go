@@ -33,7 +33,7 @@ func TestPluginArtifact(t *testing.T) {
 	directory := newConfig(t, root, "ca:peers")
 	key := keys[protocol.KeySpecEC256]
 	keyPath, certPath := key.WriteFiles(t, t.TempDir(), "signer")
-	if err := config.NewSigningKeys(directory).Add(config.Key{Name: "publisher", KeyPath: keyPath, CertPath: certPath}, true); err != nil {
+	if err := config.NewSigningKeys(directory).Add(t.Context(), config.Key{Name: "publisher", KeyPath: keyPath, CertPath: certPath}, true); err != nil {
 		t.Fatal(err)
 	}
 	other := filepath.Join(t.TempDir(), "notation-example")

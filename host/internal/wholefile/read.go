@@ -18,6 +18,7 @@ type SizeError struct {
 	Limit int64 // bytes
 }
 
+// Error names the file and the bound.
 func (e *SizeError) Error() string { return fmt.Sprintf("%s has more than %d bytes", e.Path, e.Limit) }
 
 // Read reads what a user names, which may be a link or a pipe, of at most limit bytes.
