@@ -1,11 +1,11 @@
 package cli
 
 import (
-	"context"
 	"archive/tar"
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
