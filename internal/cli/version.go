@@ -3,18 +3,44 @@ package cli
 import (
 	"runtime"
 	"runtime/debug"
+	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
+
+	"github.com/signet-project/signet/host/semver"
 )
 
-// version and commit are set by the linker.
-var (
-	version = "0.1.0-dev"
-	commit  = ""
-)
+// version and commit are set by the linker; empty when they are not.
+var version, commit string
 
-// Version is the version of the program, a semantic version.
-func Version() string { return version }
+// Version is the version of the program, a semantic version. One that go install built
+// from a released module has the module's.
+func Version() string {
+	if version != "" {
+		return version
+	}
+	return moduleVersion()
+}
+
+var moduleVersion = sync.OnceValue(func() string {
+	const development = "0.1.0-dev"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return development
+	}
+	return released(info.Main.Version, development)
+})
+
+// released is a module's version if that is one of a release, else otherwise: what is
+// built in a clone has none, or one made of a time and a commit.
+func released(module, otherwise string) string {
+	number, ok := strings.CutPrefix(module, "v")
+	if _, err := semver.Parse(number); !ok || err != nil || strings.HasPrefix(number, "0.0.0-") || strings.Contains(number, "+") {
+		return otherwise
+	}
+	return number
+}
 
 // versionView is the JSON of version (spec/schemas/version.json).
 type versionView struct {
