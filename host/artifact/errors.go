@@ -258,6 +258,9 @@ func transportText(err error) string {
 	// Of "dial tcp ADDRESS: connect: connection refused" the system call tells nothing.
 	operation, isOperation := errors.AsType[*net.OpError](err)
 	call, isCall := errors.AsType[*os.SyscallError](err)
+	if isOperation && operation.Op == "remote error" {
+		return oneLine(operation.Error()) // net/http may put a function's name before it
+	}
 	if isOperation && isCall && operation.Addr != nil {
 		return oneLine(fmt.Sprintf("%s %s %s: %v", operation.Op, operation.Net, operation.Addr, call.Err))
 	}
