@@ -18,6 +18,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/signet-project/signet/host"
+	"github.com/signet-project/signet/host/config"
 	"github.com/signet-project/signet/host/envelope"
 	"github.com/signet-project/signet/host/timestamp"
 	"github.com/signet-project/signet/host/trust"
@@ -136,7 +137,7 @@ func (a *app) verdict(ctx context.Context, page *custodyPage, found *signatures,
 	}
 	page.Policy = "the trust policy in force"
 	if f.policy != "" {
-		data, err := readNamed(f.policy)
+		data, err := config.ReadFile(f.policy, trust.MaxPolicySize)
 		if err != nil {
 			return fmt.Errorf("failed to read the trust policy: %w", err)
 		}

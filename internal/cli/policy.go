@@ -70,12 +70,9 @@ func (a *app) policyImportCommand(kind policyKind) *cobra.Command {
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			data, err := readNamed(args[0])
+			data, err := config.ReadFile(args[0], trust.MaxPolicySize)
 			if err != nil {
 				return fmt.Errorf("failed to read %s configuration: %w", kind.title, err)
-			}
-			if len(data) > trust.MaxPolicySize {
-				return fmt.Errorf("failed to read %s configuration: %s has more than the %d bytes of a policy", kind.title, args[0], trust.MaxPolicySize)
 			}
 			warnings, err := kind.check(data)
 			if malformed, ok := errors.AsType[*trust.MalformedPolicyError](err); ok {
