@@ -10,13 +10,10 @@ import (
 	"oras.land/oras-go/v2/registry"
 )
 
-var (
-	// repositoryPattern is the repository half of a trust policy scope, too (TP-14).
-	repositoryPattern = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^[a-z0-9]+(?:(?:[._]|__|-*)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-*)[a-z0-9]+)*)*$`)
-	})
-	tagPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\w][\w.-]{0,127}$`) })
-)
+// repositoryPattern is the repository half of a trust policy scope, too (TP-14).
+var repositoryPattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z0-9]+(?:(?:[._]|__|-*)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-*)[a-z0-9]+)*)*$`)
+})
 
 // Reference names an artifact in a registry: <registry>/<repository>:<tag> or
 // <registry>/<repository>@<digest>.
@@ -75,7 +72,7 @@ func ParseReference(text string) (Reference, error) {
 		}
 		ref.Reference = digestText
 	case hasTag:
-		if !tagPattern().MatchString(tag) {
+		if !isTag(tag) {
 			return fail("invalid tag %q", tag)
 		}
 		ref.Reference = tag
@@ -153,7 +150,7 @@ func ParseLayoutReference(text string) (LayoutReference, error) {
 	if path == "" {
 		return fail(missingPath)
 	}
-	if !tagPattern().MatchString(tag) {
+	if !isTag(tag) {
 		return fail("invalid tag %q", tag)
 	}
 	return LayoutReference{Path: path, Reference: tag}, nil
@@ -165,9 +162,27 @@ func (r LayoutReference) IsTag() bool { return !IsDigest(r.Reference) }
 // String is the reference in full.
 func (r LayoutReference) String() string { return JoinReference(r.Path, r.Reference) }
 
+// isTag tells whether a text is a tag as the OCI distribution specification has it:
+// [a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}. An expression with such a bound takes longer to
+// compile than all else that is done with a reference.
+func isTag(text string) bool {
+	const maxTag = 128
+	if text == "" || len(text) > maxTag || text[0] == '.' || text[0] == '-' {
+		return false
+	}
+	for _, c := range []byte(text) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '.', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // checkTagOrDigest refuses what is neither, before it becomes part of a URL.
 func checkTagOrDigest(reference string) error {
-	if !tagPattern().MatchString(reference) && !IsDigest(reference) {
+	if !isTag(reference) && !IsDigest(reference) {
 		return fmt.Errorf("%q is neither a tag nor a digest", reference)
 	}
 	return nil

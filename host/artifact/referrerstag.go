@@ -110,18 +110,19 @@ func (r *remoteRepository) settle(ctx context.Context, writes int, took time.Dur
 // wait without need.
 type tagTurns [256]*semaphore.Weighted
 
-func newTagTurns() (turns tagTurns) {
+func newTagTurns() *tagTurns {
+	var turns tagTurns
 	for i := range turns {
 		turns[i] = semaphore.NewWeighted(1)
 	}
-	return turns
+	return &turns
 }
 
 // lockTag keeps other pushes of ours, and those of other processes of this
 // machine, away from a tag until the result is called.
 func (r *remoteRepository) lockTag(ctx context.Context, tag string) (unlock func(), err error) {
 	number := sha256.Sum256([]byte(r.name + ":" + tag))[0]
-	turn := r.tagTurns[number]
+	turn := r.tagTurns()[number]
 	if err := turn.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ type Client struct {
 	hosts        map[string]*hostClient
 	repositories map[repositoryKey]*remoteRepository
 	warned       map[string]bool
-	tagTurns     tagTurns
+	tagTurns     func() *tagTurns
 }
 
 type repositoryKey struct {
@@ -120,7 +120,7 @@ func (c *Client) Open(ref Reference, opts OpenOptions) (Storage, error) {
 		backoff:  c.retry.backoff,
 		sleep:    sleep,
 		lockDir:  c.LockDir,
-		tagTurns: &c.tagTurns,
+		tagTurns: c.tagTurns,
 	}
 	repo.open = func(client remote.Client) *remote.Repository {
 		return &remote.Repository{
@@ -177,7 +177,7 @@ func (c *Client) start() {
 	c.hosts = map[string]*hostClient{}
 	c.repositories = map[repositoryKey]*remoteRepository{}
 	c.warned = map[string]bool{}
-	c.tagTurns = newTagTurns()
+	c.tagTurns = sync.OnceValue(newTagTurns)
 }
 
 func (c *Client) plain(name string) bool {
@@ -216,7 +216,7 @@ type remoteRepository struct {
 	backoff  retryBackoff
 	sleep    func(context.Context, time.Duration) error
 	lockDir  string
-	tagTurns *tagTurns
+	tagTurns func() *tagTurns
 }
 
 var _ Repository = (*remoteRepository)(nil)

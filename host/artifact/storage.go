@@ -253,7 +253,7 @@ func checkContent(target ocispec.Descriptor, limit int64) error {
 
 // checkTag refuses what cannot be a tag.
 func checkTag(tag string) error {
-	if !tagPattern().MatchString(tag) {
+	if !isTag(tag) {
 		return fmt.Errorf("%q is not a tag", oneLine(tag))
 	}
 	return nil

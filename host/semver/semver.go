@@ -5,15 +5,9 @@ package semver
 import (
 	"cmp"
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
-	"sync"
 )
-
-// pattern is the expression that semver.org suggests.
-var pattern = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
-})
 
 // Version is a parsed version; build metadata is left out, since it has no part
 // in the order of versions.
@@ -22,17 +16,41 @@ type Version struct {
 	prerelease []string
 }
 
-// Parse reads a version such as "1.2.0-rc.1+build".
+// Parse reads a version such as "1.2.0-rc.1+build" (SemVer 2.0.0, sections 2, 9 and 10).
 func Parse(s string) (Version, error) {
-	m := pattern().FindStringSubmatch(s)
-	if m == nil {
+	rest, build, hasBuild := strings.Cut(s, "+")
+	core, prerelease, hasPrerelease := strings.Cut(rest, "-")
+	numbers := strings.Split(core, ".")
+	v := Version{}
+	ok := copy(v.core[:], numbers) == len(numbers) && !slices.ContainsFunc(v.core[:], isNoNumber)
+	if hasPrerelease {
+		v.prerelease = strings.Split(prerelease, ".")
+		ok = ok && !slices.ContainsFunc(v.prerelease, isNoIdentifier)
+	}
+	if hasBuild {
+		ok = ok && !slices.ContainsFunc(strings.Split(build, "."), isNoWord)
+	}
+	if !ok {
 		return Version{}, fmt.Errorf("%q is not a semantic version such as 1.2.0", s)
 	}
-	v := Version{core: [3]string{m[1], m[2], m[3]}}
-	if m[4] != "" {
-		v.prerelease = strings.Split(m[4], ".")
-	}
 	return v, nil
+}
+
+// isNoWord tells that something is not made of ASCII letters, digits and hyphens.
+func isNoWord(s string) bool {
+	return s == "" || strings.ContainsFunc(s, func(c rune) bool {
+		return (c < 'a' || 'z' < c) && (c < 'A' || 'Z' < c) && (c < '0' || '9' < c) && c != '-'
+	})
+}
+
+// isNoNumber tells that something is not a number, or one with leading zeros.
+func isNoNumber(s string) bool {
+	return s == "" || !isNumber(s) || len(s) > 1 && s[0] == '0'
+}
+
+// isNoIdentifier tells that something cannot stand in a pre-release version.
+func isNoIdentifier(s string) bool {
+	return isNoWord(s) || isNumber(s) && isNoNumber(s)
 }
 
 // Compare orders versions by precedence (SemVer 2.0.0, section 11): negative

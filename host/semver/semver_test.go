@@ -1,6 +1,9 @@
 package semver
 
-import "testing"
+import (
+	"regexp"
+	"testing"
+)
 
 func TestOrder(t *testing.T) {
 	// The example of SemVer 2.0.0, section 11, and numbers beyond 64 bits.
@@ -39,6 +42,22 @@ func TestPLG41(t *testing.T) {
 		b, _ := Parse("1.0.0+b")
 		if a.Compare(b) != 0 {
 			t.Error("build metadata changes the order")
+		}
+	})
+}
+
+// FuzzParse compares Parse with the expression that semver.org suggests.
+func FuzzParse(f *testing.F) {
+	suggested := regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
+	for _, s := range []string{
+		"1.2.3", "1.2", "1.2.3.4", "1..3", "01.2.3", "1.2.3-", "1.2.3--", "1.2.3-0", "1.2.3-01", "1.2.3-01a", "1.2.3-a..b",
+		"1.2.3-a.-.0", "1.2.3+", "1.2.3+01", "1.2.3+a..b", "1.2.3+a-b", "1.2.3+a+b", "1.2.3-a+b-c.d", "1.2-a.3", "1.2.3-é", "-1.2.3", "1.2.3\n",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if _, err := Parse(s); (err == nil) != suggested.MatchString(s) {
+			t.Errorf("Parse(%q): %v, other than the expression of semver.org", s, err)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"time"
 )
@@ -116,14 +117,15 @@ type collector struct {
 
 // readFrom reads r until its end, a read deadline or the bound.
 func (c *collector) readFrom(r io.Reader) {
-	buffer := make([]byte, 32<<10)
+	const least = 4 << 10 // more than most plugins have to say
 	for {
-		n, err := r.Read(buffer)
+		c.data = slices.Grow(c.data, least)
+		n, err := r.Read(c.data[len(c.data):cap(c.data)])
 		if int64(len(c.data)+n) > c.limit {
 			c.exceeded()
 			return
 		}
-		c.data = append(c.data, buffer[:n]...)
+		c.data = c.data[:len(c.data)+n]
 		if c.log != nil {
 			c.log.write(c.data)
 		}
