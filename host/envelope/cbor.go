@@ -109,10 +109,26 @@ func skipItems(data []byte, offset int, count uint64) int {
 	return offset
 }
 
+// knownTexts are those that nearly every envelope has: found here, they need not be
+// allocated for each of them.
+var knownTexts = func() map[string]any {
+	texts := map[string]any{}
+	for _, text := range []string{
+		attrScheme, attrSigningTime, attrAuthenticTime, attrExpiry, attrTimestamp, attrAgent,
+		MediaTypePayload, string(SchemeX509), string(SchemeSigningAuthority),
+	} {
+		texts[text] = text
+	}
+	return texts
+}()
+
 // text returns a text string; false for other items and broken UTF-8.
 func (i cborItem) text() (string, bool) {
 	if i.major != majorText || !utf8.Valid(i.body) {
 		return "", false
+	}
+	if known, ok := knownTexts[string(i.body)]; ok {
+		return known.(string), true
 	}
 	return string(i.body), true
 }
@@ -148,6 +164,9 @@ func (i cborItem) float() (float64, bool) {
 
 // label returns a header label: a string or an int64.
 func (i cborItem) label() (any, error) {
+	if known, ok := knownTexts[string(i.body)]; ok && i.major == majorText {
+		return known, nil
+	}
 	if name, ok := i.text(); ok {
 		return name, nil
 	}

@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/big"
 
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/signer"
@@ -48,14 +47,45 @@ func verify(cert *x509.Certificate, message, signature []byte, saltLength int) e
 	case *rsa.PublicKey:
 		valid = rsa.VerifyPSS(key, suite.CryptoHash, hashed, signature, &rsa.PSSOptions{SaltLength: saltLength}) == nil
 	case *ecdsa.PublicKey:
-		half := len(signature) / 2
-		r, s := new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])
-		valid = ecdsa.Verify(key, hashed, r, s)
+		var der [maxDERSignature]byte
+		valid = ecdsa.VerifyASN1(key, hashed, appendDERSignature(der[:0], signature))
 	}
 	if !valid {
 		return ErrSignature
 	}
 	return nil
+}
+
+// maxDERSignature is the size that an ECDSA signature may have in DER, in bytes: two
+// numbers as long as those of a P-521 key.
+const maxDERSignature = 3 + 2*(2+1+66)
+
+// appendDERSignature appends what ECDSA-Sig-Value (RFC 3279, section 2.2.3) is in DER for
+// a signature r‖s. (crypto/ecdsa verifies no other form; by way of math/big, as
+// ecdsa.Verify goes, the form alone costs twelve allocations.)
+func appendDERSignature(out, signature []byte) []byte {
+	const sequence, longForm = 0x30, 0x81
+	var body [maxDERSignature]byte
+	half := len(signature) / 2
+	integers := appendDERInteger(appendDERInteger(body[:0], signature[:half]), signature[half:])
+	out = append(out, sequence)
+	if len(integers) >= 0x80 {
+		out = append(out, longForm)
+	}
+	return append(append(out, byte(len(integers))), integers...)
+}
+
+// appendDERInteger appends an INTEGER for a big-endian number without a sign, of fewer
+// than 127 bytes.
+func appendDERInteger(out, number []byte) []byte {
+	const integer = 0x02
+	for len(number) > 1 && number[0] == 0 {
+		number = number[1:]
+	}
+	if number[0] >= 0x80 { // would be negative
+		return append(append(out, integer, byte(len(number)+1), 0), number...)
+	}
+	return append(append(out, integer, byte(len(number))), number...)
 }
 
 // digest appends the hash of a message to out.

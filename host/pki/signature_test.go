@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -229,4 +230,31 @@ func BenchmarkVerify(b *testing.B) {
 			}
 		})
 	}
+}
+
+// FuzzDERSignature compares the form of ECDSA signatures with what encoding/asn1 makes of
+// the two numbers.
+func FuzzDERSignature(f *testing.F) {
+	for _, size := range []int{32, 48, 66} {
+		for _, fill := range []byte{0, 1, 0x7f, 0x80, 0xff} {
+			f.Add(bytes.Repeat([]byte{fill}, 2*size))
+		}
+	}
+	f.Add(append(make([]byte, 63), 1))
+	f.Add(append([]byte{0, 0, 0x80}, make([]byte, 61)...))
+	f.Fuzz(func(t *testing.T, signature []byte) {
+		half := len(signature) / 2
+		if len(signature)%2 != 0 || half == 0 || half > 66 {
+			return
+		}
+		var numbers struct{ R, S *big.Int }
+		numbers.R, numbers.S = new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])
+		want, err := asn1.Marshal(numbers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := appendDERSignature(nil, signature); !bytes.Equal(got, want) || len(got) > maxDERSignature {
+			t.Errorf("%x, want %x", got, want)
+		}
+	})
 }

@@ -3,7 +3,6 @@
 package filestate
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"syscall"
@@ -29,22 +28,33 @@ func Of(info fs.FileInfo) State {
 
 // Lstat looks at a file, and at a link itself. It is os.Lstat for callers who do no
 // more than compare, at half of its price.
-func Lstat(path string) (State, error) { return look("lstat", path, syscall.Lstat) }
+func Lstat(path string) (State, error) {
+	var stat syscall.Stat_t
+	err := uninterrupted(func() error { return syscall.Lstat(path, &stat) })
+	return seen(&stat, "lstat", path, err)
+}
 
 // Stat looks at a file, or the one that a link leads to.
-func Stat(path string) (State, error) { return look("stat", path, syscall.Stat) }
-
-func look(name, path string, call func(string, *syscall.Stat_t) error) (State, error) {
+func Stat(path string) (State, error) {
 	var stat syscall.Stat_t
+	err := uninterrupted(func() error { return syscall.Stat(path, &stat) })
+	return seen(&stat, "stat", path, err)
+}
+
+// uninterrupted repeats a call that a signal interrupted.
+func uninterrupted(call func() error) error {
 	for {
-		err := call(path, &stat)
-		switch {
-		case err == nil:
-			return of(&stat), nil
-		case !errors.Is(err, syscall.EINTR):
-			return State{}, &os.PathError{Op: name, Path: path, Err: err}
+		if err := call(); err != syscall.EINTR {
+			return err
 		}
 	}
+}
+
+func seen(stat *syscall.Stat_t, name, path string, err error) (State, error) {
+	if err != nil {
+		return State{}, &os.PathError{Op: name, Path: path, Err: err}
+	}
+	return of(stat), nil
 }
 
 func of(stat *syscall.Stat_t) State {
