@@ -89,9 +89,11 @@ func runAll(count int, only *regexp.Regexp) ([]byte, error) {
 	return output.Bytes(), nil
 }
 
-// forBenchstat names the contenders as benchstat -col /by wants them.
+// forBenchstat names the contenders as benchstat -col /by wants them, and all rounds of
+// a benchmark alike.
 func forBenchstat(output []byte) []byte {
-	return regexp.MustCompile(`(?m)^(Benchmark\w+/)([^/=\s]+/)`).ReplaceAll(output, []byte("${1}by=$2"))
+	named := regexp.MustCompile(`(?m)^(Benchmark\w+/)([^/=\s]+/)`).ReplaceAll(output, []byte("${1}by=$2"))
+	return regexp.MustCompile(`(?m)^(Benchmark\S+?)#\d+`).ReplaceAll(named, []byte("$1"))
 }
 
 func commit() string {

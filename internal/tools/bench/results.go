@@ -16,7 +16,8 @@ type key struct{ bench, of string }
 // results hold the values that a metric of a contender took, run by run.
 type results map[key]map[string]map[string][]float64 // contender → unit → values
 
-var benchLine = regexp.MustCompile(`^Benchmark(\w+)(/\S+?)?(?:-\d+)?\s+\d+\s+(.*)$`)
+// benchLine is a result's. Go numbers benchmarks of the same name: "/of=sign#01-2".
+var benchLine = regexp.MustCompile(`^Benchmark(\w+)(/\S+?)?(?:#\d+)?(?:-\d+)?\s+\d+\s+(.*)$`)
 
 // parse reads what go test -bench printed. machine is the processor's name.
 func parse(output []byte) (all results, machine string) {

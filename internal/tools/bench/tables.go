@@ -33,7 +33,7 @@ var sections = []section{
 		columns: []column{{"signet", "ns/op", "signet"}, {"notation-go", "ns/op", "notation-go"}, {"signet", "MiB-rss", "signet MiB"}},
 	},
 	{
-		name: "one", title: "One thing, start of the program included", module: "test/peers", packages: []string{"."}, bench: "One", benchtime: "10x", times: 4,
+		name: "one", title: "One thing, start of the program included", module: "test/peers", packages: []string{"."}, bench: "One", benchtime: "10x", times: 2,
 		note:    "Signing goes through notation-example, which was installed some time ago. Goals: `version` within 1.5 times, signing never slower.",
 		ratios:  []ratio{{"signet / notation-go, time", "signet", "notation-go", "ns/op", overProgram, true, false}},
 		columns: []column{{"signet", "ns/op", "signet"}, {"notation-go", "ns/op", "notation-go"}},

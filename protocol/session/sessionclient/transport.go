@@ -74,7 +74,9 @@ type Transport struct {
 	Terminal *os.File
 	// MaxOutput bounds, in bytes, an answer, and what comes out of stdout or of
 	// stderr from the start of one call to the next; zero means
-	// protocol.MaxMessageSize.
+	// protocol.MaxMessageSize. A process that goes over it is ended, and the calls
+	// running in it fail. (The streams are not the connection: the answer to a call may
+	// arrive before the excess that was written ahead of it is noticed.)
 	MaxOutput int64
 	// Logger gets the start, the connection and the end of each process, at level
 	// debug; nil logs nothing.
