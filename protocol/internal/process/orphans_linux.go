@@ -38,6 +38,13 @@ func disownOrphans() {
 	}
 }
 
+// onlyCall tells whether no more than one call is running.
+func onlyCall() bool {
+	orphans.Lock()
+	defer orphans.Unlock()
+	return orphans.calls == 1
+}
+
 // A mark tells a call's descendants from other calls' and from children that the
 // rest of the program has. They inherit it: a hard limit on RLIMIT_LOCKS, which
 // the kernel has not enforced since 2.4 but still hands down to children, shows
@@ -59,8 +66,7 @@ func (m mark) covers(value uint64) bool {
 	return value != 0 && value <= m.value && m.value-value < m.width
 }
 
-// setMark gives a process that has just been started, and has not yet started others,
-// a mark of its own; the zero one, which covers nothing, when the system does not let us.
+// setMark gives a process that has just been started a mark of its own; the zero one, which covers nothing, when the system does not let us.
 func setMark(pid int) mark {
 	m := nextMark()
 	limit := unix.Rlimit{Cur: m.value, Max: m.value}
@@ -68,6 +74,34 @@ func setMark(pid int) mark {
 		return mark{}
 	}
 	return m
+}
+
+// A brand is what tells a descendant that was started before its parent had its mark:
+// whoever is quick has microseconds for that, and more on a busy machine. It is with a
+// process before its first instruction, since it is inherited from the thread that
+// forks: that of threads which chose what happens when their memory is found to be
+// broken. Ours choose what is the system's choice anyway. Children that other threads
+// start have no brand.
+const brandFlag = 0x80 // PF_MCE_PROCESS of the kernel's sched.h
+
+// brand brands what this thread starts until unbrand is called. It does nothing where
+// everything of ours has a brand, as that of a host that is itself a plugin, or where the
+// system does not let us.
+func brand() (unbrand func()) {
+	const set, late, clear = 1, 0, 0 // of prctl's PR_MCE_KILL
+	if bornBranded() || unix.Prctl(unix.PR_MCE_KILL, set, late, 0, 0) != nil {
+		return func() {}
+	}
+	return func() { unix.Prctl(unix.PR_MCE_KILL, clear, 0, 0, 0) }
+}
+
+// bornBranded tells whether we had a brand before we gave any.
+var bornBranded = sync.OnceValue(func() bool { return isBranded(os.Getpid()) })
+
+// isBranded tells whether a process, by its first thread, has a brand.
+func isBranded(pid int) bool {
+	flags, err := strconv.ParseUint(stat(pid).flags, 10, 64)
+	return err == nil && flags&brandFlag != 0
 }
 
 func nextMark() mark {
@@ -138,7 +172,7 @@ func childrenByParent(parent int) []int {
 		if err != nil {
 			continue
 		}
-		if _, ppid := stat(pid); ppid == strconv.Itoa(parent) {
+		if stat(pid).ppid == strconv.Itoa(parent) {
 			pids = append(pids, pid)
 		}
 	}
@@ -158,31 +192,31 @@ func names(dir string) []string {
 }
 
 // isZombie tells whether a process has ended and waits for its parent to notice.
-func isZombie(pid int) bool {
-	state, _ := stat(pid)
-	return state == "Z"
-}
+func isZombie(pid int) bool { return stat(pid).state == "Z" }
 
-// stat reads state and parent of a process; both are empty when it is gone. It is
-// done for every process there is, so it makes do with three system calls.
-func stat(pid int) (state, ppid string) {
+// status is what the kernel tells of a process; all fields are empty when it is gone.
+type status struct{ state, ppid, flags string }
+
+// stat reads the status of a process. It is done for every process there is, so it makes
+// do with three system calls.
+func stat(pid int) status {
 	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return "", ""
+		return status{}
 	}
 	defer unix.Close(fd)
-	var text [256]byte // more than pid, name, state and parent take
+	var text [256]byte // more than what is up to the flags takes
 	n, err := unix.Read(fd, text[:])
 	if err != nil {
-		return "", ""
+		return status{}
 	}
-	// pid (name) state ppid …, where name may hold anything
+	// pid (name) state ppid pgrp session tty_nr tpgid flags …, where name may hold anything
 	end := bytes.LastIndexByte(text[:n], ')')
 	fields := strings.Fields(string(text[end+1 : n]))
-	if len(fields) < 2 {
-		return "", ""
+	if len(fields) < 7 {
+		return status{}
 	}
-	return fields[0], fields[1]
+	return status{state: fields[0], ppid: fields[1], flags: fields[6]}
 }
 
 // subreaper reads the setting of this process.

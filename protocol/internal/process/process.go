@@ -28,8 +28,6 @@ type Process struct {
 //
 // On Linux the plugin is killed when the caller dies, and descendants are found
 // wherever they went; elsewhere on unix those that left the process group are not.
-// Where Linux does not let the process be traced, that begins when Start has returned:
-// what the process waits for on its standard input should be sent after that.
 //
 // Start waits until another process gives the terminal back, or ctx is done;
 // for nothing else does it look at ctx.

@@ -1,15 +1,10 @@
 package process
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -61,87 +56,17 @@ func (p *Process) start() error {
 	return err
 }
 
-// launch starts the command and marks it. For that it is traced, by the thread that
-// this runs on, until its program is loaded: it has the mark before its first
-// instruction. What gains privileges by being executed would not gain them while it is
-// traced; it is marked when it runs already, and so is everything where the system does
-// not let us trace.
+// launch starts the command and marks it, on a thread that is locked.
 func (p *Process) launch() error {
-	busy := func(err error) bool { return errors.Is(err, unix.ETXTBSY) }
-	p.cmd.SysProcAttr.Ptrace = !untraceable.Load() && !gainsPrivileges(p.cmd)
-	err := startPatiently(p.cmd, busy)
-	if p.cmd.SysProcAttr.Ptrace && err != nil {
-		p.cmd.SysProcAttr.Ptrace = false
-		renew(p.cmd)
-		if err = startPatiently(p.cmd, busy); err == nil {
-			untraceable.Store(true)
-		}
-	}
+	unbrand := brand()
+	err := startPatiently(p.cmd, func(err error) bool { return errors.Is(err, unix.ETXTBSY) })
+	unbrand()
 	if err != nil {
 		return err
 	}
 	p.platform.pid = p.cmd.Process.Pid
-	if p.cmd.SysProcAttr.Ptrace {
-		awaitStop(p.platform.pid)
-		defer unix.PtraceDetach(p.platform.pid)
-	}
 	p.platform.mark = setMark(p.platform.pid)
 	return nil
-}
-
-// untraceable is set once the system did not let us trace.
-var untraceable atomic.Bool
-
-// awaitStop waits until a traced process has loaded its program, or was killed.
-func awaitStop(pid int) {
-	for {
-		var info unix.Siginfo
-		err := unix.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT|unix.WALL, nil)
-		if err != unix.EINTR {
-			return
-		}
-	}
-}
-
-// gainsPrivileges tells whether a program may have more privileges than who executes
-// it: by set-user-ID, set-group-ID or capabilities of its file, or of a script's
-// interpreter.
-func gainsPrivileges(cmd *exec.Cmd) bool {
-	path := cmd.Path
-	if path == executedFile {
-		path = fmt.Sprintf("/proc/self/fd/%d", cmd.ExtraFiles[0].Fd())
-	}
-	interpreter, plain := inspect(path)
-	if plain && interpreter != "" {
-		interpreter, plain = inspect(interpreter)
-	}
-	return !plain || interpreter != ""
-}
-
-// inspect tells whether an executable file gives no privileges, and names the
-// interpreter if it is a script.
-func inspect(path string) (interpreter string, plain bool) {
-	file, err := os.Open(path)
-	if err != nil {
-		return "", false
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil || info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
-		return "", false
-	}
-	if _, err := unix.Fgetxattr(int(file.Fd()), "security.capability", nil); err != unix.ENODATA && err != unix.ENOTSUP {
-		return "", false
-	}
-	var head [256]byte // as much of a script's first line as the kernel reads
-	n, _ := io.ReadFull(file, head[:])
-	line, _, _ := bytes.Cut(head[:n], []byte("\n"))
-	if rest, script := bytes.CutPrefix(line, []byte("#!")); script {
-		if fields := bytes.Fields(rest); len(fields) > 0 {
-			return string(fields[0]), true
-		}
-	}
-	return "", true
 }
 
 func (p *Process) wait() error {
@@ -228,13 +153,17 @@ func (p *Process) reap() {
 	}
 }
 
-// owns tells whether a child of ours comes from this process.
+// owns tells whether a child of ours comes from this process. One that was started before
+// its parent was marked can come from any process that runs here: it is owned by the last
+// of them.
 func (p *Process) owns(pid int) bool {
 	if p.platform.mark.covers(markOf(pid)) {
 		return true
 	}
-	group, err := unix.Getpgid(pid)
-	return err == nil && group == p.platform.pid
+	if group, err := unix.Getpgid(pid); err == nil && group == p.platform.pid {
+		return true
+	}
+	return onlyCall() && isBranded(pid) && markOf(pid) == markOf(os.Getpid())
 }
 
 // killTree kills a process and what is below it, stopping parents first, so that

@@ -1,9 +1,9 @@
 package process
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -55,50 +55,43 @@ func TestDescendants(t *testing.T) {
 		if err := running.Wait(); err != nil {
 			t.Errorf("%s: %v", script, err)
 		}
-		if childrenLeft() && !untraceable.Load() {
+		if childrenLeft() {
 			t.Errorf("%s: children are left", script)
 		}
 	}
 }
 
-func TestGainsPrivileges(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, content string, mode os.FileMode) string {
-		t.Helper()
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(content), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(path, mode); err != nil {
-			t.Fatal(err)
-		}
-		return path
+// TestBrand holds who has a brand: what is started here, what that starts, and nobody
+// else.
+func TestBrand(t *testing.T) {
+	other := exec.Command("sleep", "60")
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	plain := write("plain", "\x7fELF", 0o700)
-	setuid := write("setuid", "\x7fELF", 0o700|os.ModeSetuid)
-	script := write("script", "#! "+plain+" -x\n", 0o700)
-	for path, want := range map[string]bool{
-		plain:  false,
-		setuid: true,
-		write("setgid", "\x7fELF", 0o700|os.ModeSetgid): true,
-		script: false,
-		write("privileged script", "#!"+setuid+"\n", 0o700):   true,
-		write("script of a script", "#!"+script+"\n", 0o700):  true,
-		write("script of nothing", "#!"+dir+"/none\n", 0o700): true,
-		filepath.Join(dir, "none"):                            true,
-	} {
-		if got := gainsPrivileges(exec.Command(path)); got != want {
-			t.Errorf("%s: %v", filepath.Base(path), got)
-		}
-		file, err := os.Open(path)
-		if err != nil {
-			continue
-		}
-		cmd := exec.Command(path)
-		RunFile(cmd, file)
-		if got := gainsPrivileges(cmd); got != want {
-			t.Errorf("%s, open: %v", filepath.Base(path), got)
-		}
-		file.Close()
+	defer read.Close()
+	plugin := exec.Command("sh", "-c", "env -i setsid sleep 60 & echo $!; wait")
+	plugin.Stdout = write
+	running, err := Start(t.Context(), plugin, nil)
+	write.Close()
+	if err != nil {
+		t.Fatal(err)
 	}
+	if err := other.Start(); err != nil {
+		t.Error(err)
+	}
+	var below int
+	if _, err := fmt.Fscan(read, &below); err != nil {
+		t.Error(err)
+	}
+	if !isBranded(plugin.Process.Pid) || !isBranded(below) {
+		t.Errorf("the plugin %v, its child %v", isBranded(plugin.Process.Pid), isBranded(below))
+	}
+	if isBranded(other.Process.Pid) || isBranded(os.Getpid()) || bornBranded() {
+		t.Errorf("another child %v, we %v", isBranded(other.Process.Pid), isBranded(os.Getpid()))
+	}
+	running.Kill()
+	running.Wait()
+	other.Process.Kill()
+	other.Wait()
 }
