@@ -5,6 +5,7 @@ package netclient
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -136,7 +137,7 @@ func newTransport(proxy func(*http.Request) (*url.URL, error), certificate Certi
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	return &http.Transport{
 		Proxy:                  proxy,
-		DialContext:            dialer.DialContext,
+		DialContext:            dial(dialer),
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    handshakeTimeout,
 		IdleConnTimeout:        idleTimeout,
@@ -145,6 +146,25 @@ func newTransport(proxy func(*http.Request) (*url.URL, error), certificate Certi
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		ForceAttemptHTTP2:      true,
 	}, nil
+}
+
+// dial connects to localhost without asking anybody where that is (RFC 6761, section
+// 6.3): what is spoken to without TLS because it is this machine has to be this machine.
+func dial(dialer *net.Dialer) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil || strings.ToLower(strings.TrimSuffix(host, ".")) != "localhost" {
+			return dialer.DialContext(ctx, network, address)
+		}
+		conn, err := dialer.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+		if err == nil {
+			return conn, nil
+		}
+		if conn, err := dialer.DialContext(ctx, network, net.JoinHostPort("::1", port)); err == nil {
+			return conn, nil
+		}
+		return nil, err
+	}
 }
 
 // switchboard chooses connections by the host of a request, and by how the request

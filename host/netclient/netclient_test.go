@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -376,4 +377,51 @@ func TestBounds(t *testing.T) {
 			t.Error("no error")
 		}
 	})
+}
+
+func TestLocalhost(t *testing.T) {
+	t.Parallel()
+	client, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.CloseIdleConnections()
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		DNSStart: func(info httptrace.DNSStartInfo) { t.Errorf("somebody was asked where %s is", info.Host) },
+	})
+	get := func(url string) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(req)
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	}
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		listener, err := net.Listen("tcp", address)
+		if err != nil && address != "127.0.0.1:0" {
+			continue // a machine without IPv6
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.NotFoundHandler()}}
+		server.Start()
+		_, port, _ := net.SplitHostPort(listener.Addr().String())
+		for _, host := range []string{"localhost", "LocalHost", "localhost."} {
+			t.Run("REG-03 "+host+" on "+address, func(t *testing.T) {
+				if err := get("http://" + net.JoinHostPort(host, port)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		server.Close()
+		client.CloseIdleConnections()
+		if err := get("http://localhost:" + port); err == nil || !strings.Contains(err.Error(), "127.0.0.1:"+port) {
+			t.Errorf("nobody listens: %v", err)
+		}
+	}
 }
