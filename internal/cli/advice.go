@@ -68,9 +68,17 @@ func (a *app) advice(err error) string {
 		return "Leave out --timestamp-url and --timestamp-root-cert."
 	}
 	if errors.Is(err, config.ErrNoDefaultKey) {
-		return fmt.Sprintf("To choose a default key, run: %s key update --default <key_name>", a.name)
+		return a.keyAdvice()
 	}
 	return ""
+}
+
+// keyAdvice says how to come to a default key.
+func (a *app) keyAdvice() string {
+	if keys, err := config.NewSigningKeys(a.dirs.Config).Load(); err == nil && len(keys.Keys) == 0 {
+		return fmt.Sprintf("There is no key yet. To add one, run: %[1]s key add --default, or for a try: %[1]s cert generate-test --default", a.name)
+	}
+	return fmt.Sprintf("To choose a default key, run: %s key update --default <key_name>", a.name)
 }
 
 // registryAdvice says what to do when a registry failed, or the way to it.

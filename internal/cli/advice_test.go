@@ -40,7 +40,7 @@ func TestAdvice(t *testing.T) {
 		"CLI-49 key not found":    {&config.KeyNotFoundError{Name: "a"}, "run: notation key list"},
 		"CLI-49 key exists":       {&config.KeyExistsError{Name: "a"}, "notation key delete a"},
 		"CLI-49 malformed keys":   {&config.MalformedKeysError{Err: errors.New("x")}, "Mend the file; it is in /cfg"},
-		"CLI-49 no default key":   {config.ErrNoDefaultKey, "notation key update --default"},
+		"CLI-49 no default key":   {config.ErrNoDefaultKey, "notation key add --default"},
 		"PLG-69 downgrade":        {&plugin.InstallError{Err: &plugin.DowngradeError{}}, `To force the installation, use the "--force" option`},
 		"CLI-49 no version":       {&host.PluginVersionError{}, "Name it by --plugin-version"},
 		"TSA-18 whole envelopes":  {&host.PluginSignError{Plugin: "x", Err: host.ErrPluginTimestamps}, "Leave out --timestamp-url"},

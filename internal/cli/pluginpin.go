@@ -247,7 +247,7 @@ Plugins get the environment without registry credentials. The variables named ar
 withheld besides, in place of those named before; a * at the end of a name
 stands for any rest. Without variables, the command lists those withheld.`,
 		Example: a.examples(
-			"Withhold variables from a plugin", "plugin withhold example GITHUB_TOKEN AZURE_*",
+			"Withhold variables from a plugin", `plugin withhold example GITHUB_TOKEN "AZURE_*"`,
 			"List what is withheld", "plugin withhold example",
 			"Withhold nothing any more", "plugin withhold --none example",
 		),
