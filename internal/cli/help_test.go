@@ -2,7 +2,9 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -140,7 +142,7 @@ func TestHelp(t *testing.T) {
 			}
 			for line := range strings.Lines(cmd.Example) {
 				if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-					checkExample(t, root, cmd, line)
+					checkExample(t, cmd, line)
 				}
 			}
 			cmd.Flags().VisitAll(func(flag *pflag.Flag) {
@@ -227,40 +229,111 @@ func TestJSON(t *testing.T) {
 }
 
 // checkExample wants an example to be a command line of its command.
-func checkExample(t *testing.T, root, of *cobra.Command, line string) {
-	var words []string
-	for i, part := range strings.Split(line, `"`) {
-		if i%2 == 1 { // in quotes
-			words[len(words)-1] += part
-			continue
-		}
-		fields := strings.Fields(part)
-		if i > 0 && part != "" && part[0] != ' ' {
-			words[len(words)-1] += fields[0]
-			fields = fields[1:]
-		}
-		words = append(words, fields...)
-		if strings.HasSuffix(part, " ") {
-			words = append(words, "")
-		}
+func checkExample(t *testing.T, of *cobra.Command, line string) {
+	if cmd := checkLine(t, line); cmd.CommandPath() != of.CommandPath() {
+		t.Errorf("%q is an example of %s, not of %s", line, cmd.CommandPath(), of.CommandPath())
 	}
-	for i, word := range words {
-		if word == ">" {
-			words = words[:i]
-			break
-		}
-	}
+}
+
+// checkLine wants a command line to parse, and returns its command.
+func checkLine(t *testing.T, line string) *cobra.Command {
+	t.Helper()
 	// A fresh tree: flags keep what was parsed.
 	fresh := newApp(Env{Args: []string{"signet"}}).rootCommand()
-	cmd, rest, err := fresh.Find(words[1:])
-	switch {
-	case err != nil || cmd.CommandPath() != of.CommandPath():
-		t.Errorf("%q is an example of %s, not of %s", line, cmd.CommandPath(), of.CommandPath())
-	case cmd.ParseFlags(rest) != nil:
-		t.Errorf("%q: %v", line, cmd.ParseFlags(rest))
-	case cmd.ValidateRequiredFlags() != nil || cmd.ValidateFlagGroups() != nil:
-		t.Errorf("%q: %v %v", line, cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups())
-	case cmd.ValidateArgs(cmd.Flags().Args()) != nil:
-		t.Errorf("%q: %v", line, cmd.ValidateArgs(cmd.Flags().Args()))
+	fresh.InitDefaultCompletionCmd()
+	cmd, rest, err := fresh.Find(shellWords(line)[1:])
+	if err == nil {
+		err = cmd.ParseFlags(rest)
 	}
+	if err == nil {
+		err = errors.Join(cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups(), cmd.ValidateArgs(cmd.Flags().Args()))
+	}
+	if err != nil {
+		t.Errorf("%q: %v", line, err)
+	}
+	return cmd
+}
+
+// shellWords splits a line as a shell does, up to a comment or whatever else is not of
+// its first command. Variables stay as they are.
+func shellWords(line string) []string {
+	var words []string
+	word, quote := "", rune(0)
+	begun := false
+	end := func() {
+		if begun {
+			words = append(words, word)
+		}
+		word, begun = "", false
+	}
+	for _, r := range line {
+		switch {
+		case r == quote:
+			quote = 0
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote, begun = r, true
+		case quote != 0:
+			word += string(r)
+		case r == ' ':
+			end()
+		case !begun && strings.ContainsRune("#>|&", r):
+			return words
+		default:
+			word, begun = word+string(r), true
+		}
+	}
+	end()
+	return words
+}
+
+func TestShellWords(t *testing.T) {
+	for line, want := range map[string][]string{
+		`a  b "c d" e='f "g'h ""`: {"a", "b", "c d", `e=f "gh`, ""},
+		"a b#c # d":               {"a", "b#c"},
+		"a @<b> > c":              {"a", "@<b>"},
+		"a && b":                  {"a"},
+		"a | b":                   {"a"},
+	} {
+		if got := shellWords(line); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, not %q", line, got, want)
+		}
+	}
+}
+
+// TestPages wants every command line of signet in the documents to parse.
+func TestPages(t *testing.T) {
+	lines := 0
+	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, entry fs.DirEntry, err error) error {
+		if entry != nil && entry.IsDir() && (slices.Contains([]string{"bin", "dist", "testdata"}, entry.Name()) || strings.HasPrefix(entry.Name(), ".") && entry.Name() != "..") {
+			return filepath.SkipDir
+		}
+		if err != nil || filepath.Ext(path) != ".md" || filepath.Base(filepath.Dir(path)) == "cli" { // whose examples are those of the help
+			return err
+		}
+		data, err := os.ReadFile(path)
+		for _, line := range commandLines(string(data)) {
+			lines++
+			t.Run("CLI-02 "+filepath.Base(path), func(t *testing.T) { checkLine(t, line) })
+		}
+		return err
+	})
+	if err != nil || lines < 60 {
+		t.Errorf("%d command lines, %v", lines, err)
+	}
+}
+
+// commandLines finds what a page has a shell do with signet, lines that go on put together.
+func commandLines(page string) []string {
+	var lines []string
+	fenced := false
+	page = regexp.MustCompile(`\\\r?\n`).ReplaceAllString(page, "")
+	for line := range strings.Lines(page) {
+		if strings.HasPrefix(line, "```") {
+			fenced = !fenced
+		}
+		if code := strings.TrimSpace(line); strings.HasPrefix(code, "signet ") && (fenced || strings.HasPrefix(line, "    ")) {
+			lines = append(lines, code)
+		}
+	}
+	return lines
 }
