@@ -32,8 +32,9 @@ func (a *app) verifyCommand() *cobra.Command {
 		Short: "Verify artifacts",
 		Long: `Verify artifacts
 
-Needs a trust policy (see "policy import") and the certificates it refers to in
-trust stores (see "cert add"). One signature that passes is enough.
+Needs a trust policy (see "policy init") and the certificates it refers to in
+trust stores (see "cert add"). One signature that passes is enough, unless the
+policy has a threshold.
 
 ` + bulkHelp("verify", "verified"),
 		Example: a.examples(
