@@ -30,10 +30,10 @@ func (a *app) keyCSRCommand() *cobra.Command {
 		Long: `Make a certificate signing request for a key
 
 The key signs a PKCS #10 request for itself; it need not have a certificate
-yet, and is listed without --certificate-chain then. What the certificate
-authority answers is given to "key add" with that flag, under another name. Keys
-of a plugin take a plugin that gives out public keys; RSA keys sign the request
-with RSASSA-PSS.`,
+yet. The file that its plugin configuration certificate_chain names may be
+missing then: what the certificate authority answers goes there. Keys of a
+plugin take a plugin that gives out public keys; RSA keys sign the request with
+RSASSA-PSS.`,
 		Example: a.examples(
 			"Request a certificate for a key", `key csr --subject "CN=build,O=Acme,ST=WA,C=US" build`,
 			"Write the request to a file", `key csr --subject "CN=build,O=Acme,ST=WA,C=US" --out build.csr build`,

@@ -185,18 +185,11 @@ type slot struct {
 
 // open returns the key of a request, opened now or not long ago.
 func (p *Plugin) open(ctx context.Context, keyID string, config map[string]string) (*openedKey, *slot, error) {
-	var file []byte
-	path := config[ConfigCertificateChain]
-	if path != "" {
-		var err error
-		if file, err = p.options.ReadFile(path); err != nil {
-			code := protocol.CodeValidation
-			if errors.Is(err, fs.ErrPermission) {
-				code = protocol.CodeAccessDenied
-			}
-			return nil, nil, protocol.Errorf(code, "plugin config %s: %w", ConfigCertificateChain, err)
-		}
+	file, err := p.chainFile(config)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
 	}
+	missing := err // whose key may have no certificate yet
 	slot, err := p.slot(keyID, config, file)
 	if err != nil {
 		return nil, nil, err
@@ -213,10 +206,30 @@ func (p *Plugin) open(ctx context.Context, keyID string, config map[string]strin
 		if err != nil {
 			return nil, nil, err
 		}
+		if missing != nil {
+			key.chain, key.chainErr = nil, missing
+		}
 		key.since = now
 		slot.key = key
 	}
 	return slot.key, slot, nil
+}
+
+// chainFile reads the file with the key's certificates; nil when none is configured.
+func (p *Plugin) chainFile(config map[string]string) ([]byte, error) {
+	path := config[ConfigCertificateChain]
+	if path == "" {
+		return nil, nil
+	}
+	file, err := p.options.ReadFile(path)
+	if err != nil {
+		code := protocol.CodeValidation
+		if errors.Is(err, fs.ErrPermission) {
+			code = protocol.CodeAccessDenied
+		}
+		return nil, protocol.Errorf(code, "plugin config %s: %w", ConfigCertificateChain, err)
+	}
+	return file, nil
 }
 
 // slot finds the slot of a key id, a configuration and the contents of the
@@ -277,7 +290,7 @@ func (p *Plugin) examine(ctx context.Context, keyID string, config map[string]st
 // certificates collects what the configured file and the key service have.
 func certificates(ctx context.Context, key Key, config map[string]string, file []byte) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
-	if path := config[ConfigCertificateChain]; path != "" {
+	if path := config[ConfigCertificateChain]; path != "" && file != nil {
 		var err error
 		if certs, err = ParseCertificates(file); err != nil {
 			return nil, protocol.Errorf(protocol.CodeValidation, "plugin config %s: %s: %w", ConfigCertificateChain, path, err)

@@ -157,14 +157,34 @@ func TestGenerateSignatureRefusals(t *testing.T) {
 		_, err := p.GenerateSignature(t.Context(), request(protocol.KeySpecEC256, map[string]string{ConfigCertificateChain: complete}))
 		wantCode(t, err, protocol.CodeAccessDenied, "plugin config certificate_chain")
 	})
-	t.Run("csr needs no certificates", func(t *testing.T) {
-		q := request(protocol.KeySpecEC256, nil)
-		q.Purpose = protocol.PurposeCSR
-		signed, err := single(FromSigner(leaf.Key)).GenerateSignature(t.Context(), q)
-		if err != nil || len(signed.CertificateChain) != 0 || len(signed.Signature) != 64 {
-			t.Fatalf("%+v, %v", signed, err)
-		}
-	})
+	for name, config := range map[string]map[string]string{
+		"csr needs no certificates": nil,
+		"nor their file":            {ConfigCertificateChain: filepath.Join(t.TempDir(), "chain.pem")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, q := single(FromSigner(leaf.Key)), request(protocol.KeySpecEC256, config)
+			q.Purpose = protocol.PurposeCSR
+			signed, err := p.GenerateSignature(t.Context(), q)
+			if err != nil || len(signed.CertificateChain) != 0 || len(signed.Signature) != 64 {
+				t.Fatalf("%+v, %v", signed, err)
+			}
+			if config == nil {
+				return
+			}
+			// The authority answers.
+			pem, err := os.ReadFile(complete)
+			if err == nil {
+				err = os.WriteFile(config[ConfigCertificateChain], pem, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			q.Purpose = ""
+			if signed, err = p.GenerateSignature(t.Context(), q); err != nil || len(signed.CertificateChain) != 3 {
+				t.Fatalf("%+v, %v", signed, err)
+			}
+		})
+	}
 }
 
 // liar answers with the public key of one key and signs with another.
