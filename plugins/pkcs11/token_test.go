@@ -5,7 +5,6 @@ package pkcs11
 import (
 	"bytes"
 	"cmp"
-	"crypto"
 	"errors"
 	"fmt"
 	"os"
@@ -109,25 +108,24 @@ func init() {
 }
 
 // sign describes a key and signs with it, for a CSR or with its chain.
-func sign(t *testing.T, transport protocol.Transport, keyID string, config map[string]string, csr bool) (*protocol.GenerateSignatureResponse, crypto.PublicKey, error) {
+func sign(t *testing.T, transport protocol.Transport, keyID string, config map[string]string, csr bool) (*protocol.GenerateSignatureResponse, error) {
 	t.Helper()
 	client := protocol.NewClient("pkcs11", transport)
 	described, err := client.DescribeKey(t.Context(), &protocol.DescribeKeyRequest{KeyID: keyID, PluginConfig: config})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	suite, _ := protocol.SuiteOf(described.KeySpec)
 	request := &protocol.GenerateSignatureRequest{KeyID: keyID, KeySpec: described.KeySpec, Hash: suite.Hash, Payload: []byte("payload"), PluginConfig: config}
 	if csr {
 		request.Purpose = protocol.PurposeCSR
 	}
-	signed, err := client.GenerateSignature(t.Context(), request)
-	return signed, nil, err
+	return client.GenerateSignature(t.Context(), request)
 }
 
 func mustSign(t *testing.T, transport protocol.Transport, keyID string, csr bool) *protocol.GenerateSignatureResponse {
 	t.Helper()
-	signed, _, err := sign(t, transport, keyID, nil, csr)
+	signed, err := sign(t, transport, keyID, nil, csr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +134,7 @@ func mustSign(t *testing.T, transport protocol.Transport, keyID string, csr bool
 
 func wantFailure(t *testing.T, transport protocol.Transport, keyID string, code protocol.ErrorCode, text ...string) {
 	t.Helper()
-	_, _, err := sign(t, transport, keyID, nil, true)
+	_, err := sign(t, transport, keyID, nil, true)
 	plugintest.WantError(t, err, code, text...)
 }
 
@@ -189,7 +187,7 @@ func TestKeyIDs(t *testing.T) {
 		if err := os.WriteFile(path, leaf.ChainPEM(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		signed, _, err := sign(t, b.with(), b.keyID("object=release"), map[string]string{signer.ConfigCertificateChain: path}, false)
+		signed, err := sign(t, b.with(), b.keyID("object=release"), map[string]string{signer.ConfigCertificateChain: path}, false)
 		if err != nil || !bytes.Equal(signed.CertificateChain[0], leaf.Cert.Raw) {
 			t.Error(err)
 		}
@@ -219,7 +217,7 @@ func TestCertificatesOnToken(t *testing.T) {
 	b.write(testpki.Root(t, "unrelated"), "unrelated", "77")
 	wantFailure := func(t *testing.T, text string) {
 		t.Helper()
-		_, _, err := sign(t, b.with(), b.keyID("object=release"), nil, false)
+		_, err := sign(t, b.with(), b.keyID("object=release"), nil, false)
 		plugintest.WantError(t, err, protocol.CodeValidation, text)
 	}
 	t.Run("CERT-02 leaf alone", func(t *testing.T) { wantFailure(t, `add the certificate of "CN=issuer,`) })
@@ -228,7 +226,7 @@ func TestCertificatesOnToken(t *testing.T) {
 		if err := os.WriteFile(path, issuer.ChainPEM(), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		signed, _, err := sign(t, b.with(), b.keyID("object=release"), map[string]string{signer.ConfigCertificateChain: path}, false)
+		signed, err := sign(t, b.with(), b.keyID("object=release"), map[string]string{signer.ConfigCertificateChain: path}, false)
 		if err != nil || len(signed.CertificateChain) != 3 {
 			t.Error(err)
 		}
@@ -307,7 +305,7 @@ func TestSession(t *testing.T) {
 		for i := range 50 {
 			wg.Go(func() {
 				label := []string{"key", "rsa"}[i%2]
-				if _, _, err := sign(t, transport, b.keyID("object="+label), nil, true); err != nil {
+				if _, err := sign(t, transport, b.keyID("object="+label), nil, true); err != nil {
 					t.Error(err)
 				}
 			})
@@ -332,8 +330,13 @@ func TestSession(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, _, err := sign(t, plugintest.InProcess{Plugin: New(p.options)}, b.keyID("object=key"), nil, false); err != nil {
+	next := New(p.options)
+	if _, err := sign(t, plugintest.InProcess{Plugin: next}, b.keyID("object=key"), nil, false); err != nil {
 		t.Errorf("after Close, with a new plugin: %v", err)
+	}
+	// A module that stays initialised would go on with this test's token.
+	if err := next.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -425,7 +428,7 @@ func TestFaults(t *testing.T) {
 		wantFailure(t, b.faulty("nologin"), keyID, protocol.CodeAccessDenied, "CKR_FUNCTION_CANCELED")
 	})
 	t.Run("module crashes", func(t *testing.T) {
-		_, _, err := sign(t, b.faulty("crash"), keyID, nil, true)
+		_, err := sign(t, b.faulty("crash"), keyID, nil, true)
 		if _, ok := errors.AsType[*stdio.ExitError](err); !ok {
 			t.Error(err)
 		}
@@ -434,7 +437,7 @@ func TestFaults(t *testing.T) {
 		plugin := b.faulty("hang")
 		plugin.Timeout, plugin.Grace = 2*time.Second, 10*time.Second
 		started := time.Now()
-		_, _, err := sign(t, plugin, keyID, nil, true)
+		_, err := sign(t, plugin, keyID, nil, true)
 		if _, ok := errors.AsType[*stdio.TimeoutError](err); !ok || time.Since(started) > 30*time.Second {
 			t.Errorf("%v after %s", err, time.Since(started))
 		}
