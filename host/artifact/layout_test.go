@@ -17,6 +17,8 @@ import (
 
 	"github.com/gofrs/flock"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/signet-project/signet/internal/testlink"
 )
 
 // testLayout is a layout on disk under construction.
@@ -270,9 +272,10 @@ func TestLayoutLinks(t *testing.T) {
 			}
 			before := outside.files()
 			link := filepath.Join(l.path, filepath.FromSlash(name))
-			if err := errors.Join(os.RemoveAll(link), os.Symlink(filepath.Join(outside.path, filepath.FromSlash(name)), link)); err != nil {
+			if err := os.RemoveAll(link); err != nil {
 				t.Fatal(err)
 			}
+			testlink.Symlink(t, filepath.Join(outside.path, filepath.FromSlash(name)), link)
 			if opened, err := OpenLayout(t.Context(), l.path); err == nil {
 				if got, err := opened.Resolve(t.Context(), subject.Digest.String()); err == nil {
 					t.Errorf("resolved %+v", got)
@@ -296,9 +299,10 @@ func TestLayoutLinks(t *testing.T) {
 		manifest := mustPush(t, layout, request(t, subject, "envelope"))
 		blob := filepath.Join(l.path, "blobs", "sha256", manifest.Digest.Encoded())
 		outside := filepath.Join(t.TempDir(), "manifest")
-		if err := errors.Join(os.Rename(blob, outside), os.Symlink(outside, blob)); err != nil {
+		if err := os.Rename(blob, outside); err != nil {
 			t.Fatal(err)
 		}
+		testlink.Symlink(t, outside, blob)
 		if _, err := layout.FetchSignature(t.Context(), manifest, subject); err != nil {
 			t.Error(err)
 		}
@@ -317,9 +321,10 @@ func TestLayoutLinks(t *testing.T) {
 	t.Run("MAN-21 a link within the layout is", func(t *testing.T) {
 		l := newTestLayout(t)
 		subject := l.image()
-		if err := errors.Join(os.Rename(filepath.Join(l.path, "blobs"), filepath.Join(l.path, "content")), os.Symlink("content", filepath.Join(l.path, "blobs"))); err != nil {
+		if err := os.Rename(filepath.Join(l.path, "blobs"), filepath.Join(l.path, "content")); err != nil {
 			t.Fatal(err)
 		}
+		testlink.Symlink(t, "content", filepath.Join(l.path, "blobs"))
 		layout := l.open()
 		mustPush(t, layout, request(t, subject, "envelope"))
 		if got := mustCollect(t, layout, subject); len(got) != 1 {

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/signet-project/signet/internal/testlink"
 )
 
 func environment(pairs ...string) func(string) string {
@@ -113,7 +115,7 @@ func TestWriteFile(t *testing.T) {
 		if err := os.WriteFile(target, []byte("old"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		link(t, target, path)
+		testlink.Symlink(t, target, path)
 		if err := WriteFile(path, []byte("new"), 0o600); !errors.Is(err, ErrNotRegular) {
 			t.Errorf("got %v", err)
 		}
@@ -137,17 +139,6 @@ func wantMode(t *testing.T, path string, mode fs.FileMode) {
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm() != mode {
 		t.Errorf("%s has mode %o, want %o", path, info.Mode().Perm(), mode)
-	}
-}
-
-// link makes a symbolic link; on Windows that takes a privilege.
-func link(t *testing.T, target, path string) {
-	t.Helper()
-	if err := os.Symlink(target, path); err != nil {
-		if runtime.GOOS == "windows" {
-			t.Skipf("symbolic links need a privilege here: %v", err)
-		}
-		t.Fatal(err)
 	}
 }
 
@@ -189,7 +180,7 @@ func TestSettings(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
 		target := filepath.Join(dir, "x")
-		link(t, target, SettingsPath(dir))
+		testlink.Symlink(t, target, SettingsPath(dir))
 		if _, err := LoadSettings(dir); err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "broken link") {
 			t.Errorf("link to nothing: got %v", err)
 		}

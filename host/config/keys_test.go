@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/gofrs/flock"
+
+	"github.com/signet-project/signet/internal/testlink"
 )
 
 // writerDir makes the test binary add keys to the list in that directory, and
@@ -161,7 +163,7 @@ func TestLoadKeys(t *testing.T) {
 		if err := os.WriteFile(target, []byte(twoKeys), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		link(t, target, path)
+		testlink.Symlink(t, target, path)
 		if _, err := keys.Load(); !errors.Is(err, ErrNotRegular) || !strings.Contains(err.Error(), "symlinks are not supported") {
 			t.Errorf("got %v", err)
 		}

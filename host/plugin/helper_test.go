@@ -26,17 +26,6 @@ func needsScripts(t *testing.T) {
 	}
 }
 
-// link makes a symbolic link; on Windows that takes a privilege.
-func link(t testing.TB, target, path string) {
-	t.Helper()
-	if err := os.Symlink(target, path); err != nil {
-		if runtime.GOOS == "windows" {
-			t.Skipf("symbolic links need a privilege here: %v", err)
-		}
-		t.Fatal(err)
-	}
-}
-
 // write makes a file with its directories and exactly that mode.
 func write(t testing.TB, path string, content []byte, mode fs.FileMode) string {
 	t.Helper()

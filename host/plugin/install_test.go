@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signet-project/signet/internal/testlink"
 	"github.com/signet-project/signet/protocol"
 )
 
@@ -205,9 +206,7 @@ func TestInstall(t *testing.T) {
 			t.Error(result)
 		}
 		outside := writePlugin(t, tempDir(t), "y", "1.0.0", 0o755)
-		if err := os.Symlink(filepath.Dir(outside), filepath.Join(m.dir, "y")); err != nil {
-			t.Fatal(err)
-		}
+		testlink.Symlink(t, filepath.Dir(outside), filepath.Join(m.dir, "y"))
 		file := packageFile(t, zipOf(t, item{"notation-y", 0o755, script("y", "2.0.0")}))
 		if _, err := m.Install(t.Context(), InstallRequest{File: file}); err == nil {
 			t.Error("link replaced without force")
@@ -541,9 +540,7 @@ func TestUninstall(t *testing.T) {
 	t.Run("a link does not lead outside", func(t *testing.T) {
 		m := NewManager(tempDir(t), Options{})
 		outside := writePlugin(t, tempDir(t), "x", "1.0.0", 0o755)
-		if err := os.Symlink(filepath.Dir(outside), filepath.Join(m.dir, "x")); err != nil {
-			t.Fatal(err)
-		}
+		testlink.Symlink(t, filepath.Dir(outside), filepath.Join(m.dir, "x"))
 		if err := m.Uninstall(t.Context(), "x"); err != nil {
 			t.Error(err)
 		}

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/signet-project/signet/internal/testlink"
 )
 
 // exampleLock is a lock file as it is stored. The digest was computed apart from
@@ -131,7 +133,7 @@ func TestLockStore(t *testing.T) {
 	t.Run("link refused", func(t *testing.T) {
 		store := lockStore{t.TempDir()}
 		other := write(t, filepath.Join(t.TempDir(), "lock"), []byte(exampleLockFile()), 0o644)
-		link(t, other, store.path())
+		testlink.Symlink(t, other, store.path())
 		_, err := store.load()
 		if _, ok := errors.AsType[*LockError](err); !ok {
 			t.Error(err)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signet-project/signet/internal/testlink"
 	"github.com/signet-project/signet/internal/testplugin"
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/stdio"
@@ -68,7 +69,7 @@ func TestFind(t *testing.T) {
 	t.Run("PLG-02 linked directory", func(t *testing.T) {
 		m := NewManager(tempDir(t), Options{})
 		outside := writePlugin(t, tempDir(t), "x", "1.0.0", 0o755)
-		link(t, filepath.Dir(outside), filepath.Join(m.dir, "x"))
+		testlink.Symlink(t, filepath.Dir(outside), filepath.Join(m.dir, "x"))
 		refused(t, m, "x", "is not a directory but a symbolic link")
 	})
 	t.Run("PLG-03 linked executable", func(t *testing.T) {
@@ -77,7 +78,7 @@ func TestFind(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(m.dir, "x"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		link(t, outside, filepath.Join(m.dir, "x", BinaryName("x")))
+		testlink.Symlink(t, outside, filepath.Join(m.dir, "x", BinaryName("x")))
 		refused(t, m, "x", "is not a regular file but a symbolic link")
 	})
 	t.Run("PLG-03 directory as executable", func(t *testing.T) {

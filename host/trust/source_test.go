@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/signet-project/signet/internal/testlink"
 )
 
 func write(t testing.TB, path string, data []byte) string {
@@ -60,7 +62,7 @@ func TestFilePolicies(t *testing.T) {
 			write(t, filepath.Join(dir, LegacyPolicyFile), named(t, "old"))
 		}, "", `oci trust policy document uses unsupported version "9", the supported version is "1.0"`},
 		{"TP-01 no fallback from a link", func(t *testing.T, dir string) {
-			link(t, write(t, filepath.Join(dir, "x"), named(t, "x")), filepath.Join(dir, OCIPolicyFile))
+			testlink.Symlink(t, write(t, filepath.Join(dir, "x"), named(t, "x")), filepath.Join(dir, OCIPolicyFile))
 			write(t, filepath.Join(dir, LegacyPolicyFile), named(t, "old"))
 		}, "", irregular},
 		{"TP-03 missing", func(*testing.T, string) {}, "", missing},
@@ -70,7 +72,7 @@ func TestFilePolicies(t *testing.T) {
 			}
 		}, "", irregular},
 		{"TP-03 dangling link", func(t *testing.T, dir string) {
-			link(t, "nowhere", filepath.Join(dir, OCIPolicyFile))
+			testlink.Symlink(t, "nowhere", filepath.Join(dir, OCIPolicyFile))
 		}, "", irregular},
 	}
 	for _, tt := range tests {
@@ -237,15 +239,15 @@ func TestPolicyCache(t *testing.T) {
 			}
 			write(t, filepath.Join(dir, version, BlobPolicyFile), named(t, name))
 		}
-		link(t, "..v1", filepath.Join(dir, "..data"))
-		link(t, filepath.Join("..data", BlobPolicyFile), filepath.Join(dir, BlobPolicyFile))
+		testlink.Symlink(t, "..v1", filepath.Join(dir, "..data"))
+		testlink.Symlink(t, filepath.Join("..data", BlobPolicyFile), filepath.Join(dir, BlobPolicyFile))
 		cache := NewPolicyCache(FilePolicies{Dir: dir, AllowSymlinks: true}, later)
 		for _, want := range []string{"one", "two"} {
 			policy, err := cache.BlobPolicy(t.Context())
 			if err != nil || policy.Statements[0].Name != want {
 				t.Fatalf("got %v, %v, want %q", policy, err, want)
 			}
-			link(t, "..v2", filepath.Join(dir, "..new"))
+			testlink.Symlink(t, "..v2", filepath.Join(dir, "..new"))
 			if err := os.Rename(filepath.Join(dir, "..new"), filepath.Join(dir, "..data")); err != nil {
 				t.Fatal(err)
 			}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/signet-project/signet/host/pki"
+	"github.com/signet-project/signet/internal/testlink"
 	"github.com/signet-project/signet/internal/testpki"
 	"github.com/signet-project/signet/protocol"
 )
@@ -35,18 +36,6 @@ func put(t testing.TB, dir string, ref StoreRef, name string, data []byte) strin
 		t.Fatal(err)
 	}
 	return path
-}
-
-// link makes a symbolic link. Systems on which a user may not have none of the
-// behaviour that depends on them.
-func link(t testing.TB, target, path string) {
-	t.Helper()
-	if err := os.Symlink(target, path); err != nil {
-		if runtime.GOOS == "windows" {
-			t.Skipf("symbolic links need a privilege here: %v", err)
-		}
-		t.Fatal(err)
-	}
 }
 
 func certificates(t testing.TB, s Store, ref StoreRef) []*x509.Certificate {
@@ -161,7 +150,7 @@ func TestStoreLinks(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
 		put(t, dir, StoreRef{StoreCA, "real"}, "a.pem", root.CertPEM())
-		link(t, "real", filepath.Join(dir, "x509", "ca", "acme"))
+		testlink.Symlink(t, "real", filepath.Join(dir, "x509", "ca", "acme"))
 		_, err := NewDirStore(dir, nil).Certificates(t.Context(), acme)
 		wantText(t, err, "is not a regular directory (symlinks are not supported)")
 	})
@@ -177,7 +166,7 @@ func TestStoreLinks(t *testing.T) {
 		dir := t.TempDir()
 		target := put(t, dir, StoreRef{StoreCA, "real"}, "a.pem", root.CertPEM())
 		put(t, dir, acme, "b.pem", root.CertPEM())
-		link(t, target, filepath.Join(dir, "x509", "ca", "acme", "c.pem"))
+		testlink.Symlink(t, target, filepath.Join(dir, "x509", "ca", "acme", "c.pem"))
 		_, err := NewDirStore(dir, nil).Certificates(t.Context(), acme)
 		wantText(t, err, "trusted certificate c.pem in trust store acme of type ca is not a regular file (directories or symlinks are not supported)")
 		if e, ok := errors.AsType[*CertificateFileError](err); !ok || e.File != "c.pem" || e.Ref != acme {
@@ -193,8 +182,8 @@ func TestStoreLinks(t *testing.T) {
 		put(t, dir, acme, "..v1/ca.pem", root.CertPEM())
 		put(t, dir, acme, "..v2/ca.pem", other.CertPEM())
 		store := filepath.Join(dir, "x509", "ca", "acme")
-		link(t, "..v1", filepath.Join(store, "..data"))
-		link(t, filepath.Join("..data", "ca.pem"), filepath.Join(store, "ca.pem"))
+		testlink.Symlink(t, "..v1", filepath.Join(store, "..data"))
+		testlink.Symlink(t, filepath.Join("..data", "ca.pem"), filepath.Join(store, "ca.pem"))
 		var log bytes.Buffer
 		mounted := NewDirStore(dir, slog.New(slog.NewTextHandler(&log, nil)))
 		mounted.AllowSymlinks = true
@@ -202,7 +191,7 @@ func TestStoreLinks(t *testing.T) {
 		if certs := certificates(t, mounted, acme); len(certs) != 1 || !certs[0].Equal(root.Cert) {
 			t.Fatalf("got %v", certs)
 		}
-		link(t, "..v2", filepath.Join(store, "..new"))
+		testlink.Symlink(t, "..v2", filepath.Join(store, "..new"))
 		if err := os.Rename(filepath.Join(store, "..new"), filepath.Join(store, "..data")); err != nil {
 			t.Fatal(err)
 		}
@@ -464,7 +453,7 @@ func TestAdd(t *testing.T) {
 		t.Parallel()
 		path := source(t, "a.pem", root.CertPEM())
 		alias := filepath.Join(t.TempDir(), "b.pem")
-		link(t, path, alias)
+		testlink.Symlink(t, path, alias)
 		store := NewDirStore(t.TempDir(), nil)
 		wantText(t, store.Add(acme, alias), "")
 		certificates(t, store, acme)
@@ -475,7 +464,7 @@ func TestAdd(t *testing.T) {
 		if err := os.MkdirAll(filepath.Dir(store.Path(acme)), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		link(t, outside, store.Path(acme))
+		testlink.Symlink(t, outside, store.Path(acme))
 		wantText(t, store.Add(acme, source(t, "a.pem", root.CertPEM())), "is not a regular directory")
 		_, err := store.DeleteAll(acme)
 		wantText(t, err, "is not a regular directory")
