@@ -5,6 +5,7 @@ package stdio
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -173,7 +174,7 @@ func (t *Transport) run(ctx context.Context, args []string, stdin io.Reader, log
 		return nil, nil, context.Cause(ctx)
 	}
 	cmd := t.command(args)
-	streams, err := openStreams(cmd, t.maxOutput(), log)
+	streams, err := openStreams(cmd, cmp.Or(t.MaxOutput, protocol.MaxMessageSize), log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -212,7 +213,7 @@ func (t *Transport) command(args []string) *exec.Cmd {
 // the process had to be ended, forced that asking was not enough; err is the
 // system's failure to wait.
 func (t *Transport) supervise(ctx context.Context, running *process.Process, streams *streams) (stopped error, forced bool, err error) {
-	timeout := t.timeout()
+	timeout := cmp.Or(t.Timeout, DefaultTimeout)
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	ended := make(chan error, 1)
@@ -229,7 +230,7 @@ func (t *Transport) supervise(ctx context.Context, running *process.Process, str
 		stopped = context.Cause(ctx)
 	}
 	running.Interrupt()
-	grace := time.NewTimer(t.grace())
+	grace := time.NewTimer(cmp.Or(t.Grace, DefaultGrace))
 	defer grace.Stop()
 	select {
 	case err = <-ended:
@@ -239,27 +240,6 @@ func (t *Transport) supervise(ctx context.Context, running *process.Process, str
 		err = <-ended
 	}
 	return stopped, forced, err
-}
-
-func (t *Transport) timeout() time.Duration {
-	if t.Timeout == 0 {
-		return DefaultTimeout
-	}
-	return t.Timeout
-}
-
-func (t *Transport) grace() time.Duration {
-	if t.Grace == 0 {
-		return DefaultGrace
-	}
-	return t.Grace
-}
-
-func (t *Transport) maxOutput() int64 {
-	if t.MaxOutput == 0 {
-		return protocol.MaxMessageSize
-	}
-	return t.MaxOutput
 }
 
 // failure makes the error of a process that ended without success and without

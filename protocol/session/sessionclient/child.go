@@ -1,6 +1,7 @@
 package sessionclient
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -73,7 +74,7 @@ func (c *child) live() {
 	}
 	close(c.started)
 	if c.err == nil {
-		lifetime := time.NewTimer(orDefault(c.transport.Lifetime, DefaultLifetime))
+		lifetime := time.NewTimer(cmp.Or(c.transport.Lifetime, DefaultLifetime))
 		select {
 		case <-c.run.alive.Done():
 		case <-c.over.Done():
@@ -116,7 +117,7 @@ func (c *child) ready(ctx context.Context) (bool, error) {
 
 // start starts the process and opens the session.
 func (c *child) start() (err error) {
-	timeout := orDefault(c.transport.Timeout, stdio.DefaultTimeout) / 2
+	timeout := cmp.Or(c.transport.Timeout, stdio.DefaultTimeout) / 2
 	ctx, cancel := context.WithTimeoutCause(c.over, timeout, &stdio.TimeoutError{Timeout: timeout})
 	defer cancel()
 	err = c.launch(ctx)

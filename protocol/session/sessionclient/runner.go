@@ -2,6 +2,7 @@ package sessionclient
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -52,7 +53,7 @@ type runner struct {
 // run starts the process, with three pipes.
 func run(ctx context.Context, program *Program, env []string, t *Transport) (*runner, error) {
 	r := &runner{
-		limit: t.maxOutput(), grace: orDefault(t.Grace, stdio.DefaultGrace), text: t.Stderr,
+		limit: t.maxOutput(), grace: cmp.Or(t.Grace, stdio.DefaultGrace), text: t.Stderr,
 		line: make(chan string, 1), overflowed: make(chan struct{}),
 		cmd: &exec.Cmd{
 			Path: program.Path,

@@ -5,6 +5,7 @@
 package sessionclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -147,7 +148,7 @@ func (e *HandshakeError) Unwrap() error { return e.Err }
 // an [*stdio.ExitError], wrapped, of a process that crashed again when the call was
 // repeated; [stdio.ErrInterrupted]; [ErrClosed]; ctx's cause.
 func (t *Transport) Call(ctx context.Context, command protocol.Command, data []byte) ([]byte, error) {
-	timeout := orDefault(t.Timeout, stdio.DefaultTimeout)
+	timeout := cmp.Or(t.Timeout, stdio.DefaultTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, &stdio.TimeoutError{Timeout: timeout})
 	defer cancel()
 	answer, err := t.try(ctx, command, data)
@@ -235,7 +236,7 @@ func (t *Transport) release(c *child) {
 		c.finish()
 		return
 	}
-	c.idle = time.AfterFunc(orDefault(t.Idle, DefaultIdle), func() { t.retireIdle(c) })
+	c.idle = time.AfterFunc(cmp.Or(t.Idle, DefaultIdle), func() { t.retireIdle(c) })
 }
 
 func (t *Transport) retireIdle(c *child) {
@@ -282,11 +283,4 @@ func (t *Transport) isClosed() bool {
 	return t.closed
 }
 
-func (t *Transport) maxOutput() int64 { return orDefault(t.MaxOutput, protocol.MaxMessageSize) }
-
-func orDefault[T comparable](value, standard T) T {
-	if value == *new(T) {
-		return standard
-	}
-	return value
-}
+func (t *Transport) maxOutput() int64 { return cmp.Or(t.MaxOutput, protocol.MaxMessageSize) }
