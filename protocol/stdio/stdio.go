@@ -180,7 +180,7 @@ func (t *Transport) run(ctx context.Context, args []string, stdin io.Reader, log
 	}
 	defer streams.close()
 	running, err := process.Start(ctx, cmd, t.Terminal)
-	streams.closeChildEnds()
+	streams.pipes.CloseChildEnds()
 	if err != nil {
 		return nil, nil, fmt.Errorf("start %s: %w", t.Path, err)
 	}

@@ -1,20 +1,17 @@
 package stdio
 
 import (
-	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"slices"
 	"sync"
-	"time"
+
+	"github.com/signet-project/signet/protocol/internal/process"
 )
 
-// streams are the pipes of a process's standard streams: the host's ends and, until
-// the process has them, its own.
+// streams are the pipes of a process and what comes out of them.
 type streams struct {
-	stdin, stdout, stderr *os.File
-	childEnds             []*os.File
+	pipes *process.Pipes
 	// full is closed when an output stream goes over its bound.
 	full chan struct{}
 
@@ -26,50 +23,26 @@ type streams struct {
 	reason error // why full was closed
 }
 
-// drainTime is how long a pipe may stay open after the process and all its
-// descendants that can be found have ended: then an unseen one holds it. Short of
-// it, a reader that a busy machine has not let run yet would lose the answer.
-const drainTime = 3 * time.Second
-
-// openStreams gives cmd its three pipes.
+// openStreams gives cmd its three pipes, and reads two of them.
 func openStreams(cmd *exec.Cmd, limit int64, text io.Writer) (*streams, error) {
-	s := &streams{full: make(chan struct{})}
+	pipes, err := process.OpenPipes(cmd)
+	if err != nil {
+		return nil, err
+	}
+	s := &streams{pipes: pipes, full: make(chan struct{})}
 	s.out = collector{limit: limit, exceeded: func() { s.exceed("stdout", limit) }}
 	s.err = collector{limit: limit, exceeded: func() { s.exceed("stderr", limit) }, log: newLogText(text)}
-	var pipes [3][2]*os.File
-	for i := range pipes {
-		r, w, err := os.Pipe()
-		if err != nil {
-			for _, pipe := range pipes[:i] {
-				pipe[0].Close()
-				pipe[1].Close()
-			}
-			return nil, fmt.Errorf("make a pipe: %w", err)
-		}
-		pipes[i] = [2]*os.File{r, w}
-	}
-	s.stdin, s.stdout, s.stderr = pipes[0][1], pipes[1][0], pipes[2][0]
-	s.childEnds = []*os.File{pipes[0][0], pipes[1][1], pipes[2][1]}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.childEnds[0], s.childEnds[1], s.childEnds[2]
-
-	s.readers.Go(func() { s.out.readFrom(s.stdout) })
-	s.readers.Go(func() { s.err.readFrom(s.stderr) })
+	s.readers.Go(func() { s.out.readFrom(s.pipes.Stdout) })
+	s.readers.Go(func() { s.err.readFrom(s.pipes.Stderr) })
 	return s, nil
-}
-
-// closeChildEnds closes the ends that are the child's alone.
-func (s *streams) closeChildEnds() {
-	for _, file := range s.childEnds {
-		file.Close()
-	}
 }
 
 // send writes the request in the background, until all is written or stdin is
 // closed. A plugin need not read its request, so failing to write it is no error.
 func (s *streams) send(request io.Reader) {
 	go func() {
-		_, _ = io.Copy(s.stdin, request)
-		s.stdin.Close()
+		_, _ = io.Copy(s.pipes.Stdin, request)
+		s.pipes.Stdin.Close()
 	}()
 }
 
@@ -92,18 +65,14 @@ func (s *streams) overflow() error {
 
 // finish reads what is left in the pipes of an ended process.
 func (s *streams) finish() (stdout, stderr []byte) {
-	deadline := time.Now().Add(drainTime)
-	s.stdout.SetReadDeadline(deadline)
-	s.stderr.SetReadDeadline(deadline)
+	s.pipes.Drain()
 	s.readers.Wait()
 	return s.out.data, s.err.data
 }
 
 // close ends all reading and writing.
 func (s *streams) close() {
-	s.stdin.Close()
-	s.stdout.Close()
-	s.stderr.Close()
+	s.pipes.Close()
 	s.readers.Wait()
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"slices"
 	"sync"
@@ -19,13 +18,8 @@ import (
 	"github.com/signet-project/signet/protocol/stdio"
 )
 
-const (
-	// tailSize is how much of the end of stderr is kept.
-	tailSize = 4 << 10
-	// drainTime is how long a pipe may stay open after the process and all its
-	// descendants that can be found have ended: then an unseen one holds it.
-	drainTime = 3 * time.Second
-)
+// tailSize is how much of the end of stderr is kept, in bytes.
+const tailSize = 4 << 10
 
 // runner runs the process of a session, from its start until nothing is left of
 // it.
@@ -36,7 +30,7 @@ type runner struct {
 
 	cmd     *exec.Cmd
 	process *process.Process
-	stdin   *os.File
+	pipes   *process.Pipes
 	line    chan string // gets the first line of stdout, or as much of it as came
 
 	out, err     flow
@@ -62,56 +56,37 @@ func run(ctx context.Context, program *Program, env []string, t *Transport) (*ru
 		},
 	}
 	process.RunFile(r.cmd, program.File)
-	var pipes [3][2]*os.File
-	for i := range pipes {
-		read, write, err := os.Pipe()
-		if err != nil {
-			closeAll(pipes[:i]...)
-			return nil, fmt.Errorf("open a session: make a pipe: %w", err)
-		}
-		pipes[i] = [2]*os.File{read, write}
-	}
-	r.cmd.Stdin, r.cmd.Stdout, r.cmd.Stderr = pipes[0][0], pipes[1][1], pipes[2][1]
 	var err error
-	if r.process, err = process.Start(ctx, r.cmd, nil); err != nil {
-		closeAll(pipes[:]...)
+	if r.pipes, err = process.OpenPipes(r.cmd); err != nil {
+		return nil, fmt.Errorf("open a session: %w", err)
+	}
+	r.process, err = process.Start(ctx, r.cmd, nil)
+	r.pipes.CloseChildEnds()
+	if err != nil {
+		r.pipes.Close()
 		return nil, &StartError{Path: program.Path, Err: err}
 	}
-	closeAll([2]*os.File{pipes[0][0]}, [2]*os.File{pipes[1][1], pipes[2][1]})
-	r.stdin = pipes[0][1]
 	r.alive, r.exited = context.WithCancel(context.Background())
-	r.read(pipes[1][0], pipes[2][0])
+	r.read()
 	return r, nil
 }
 
-func closeAll(pipes ...[2]*os.File) {
-	for _, pipe := range pipes {
-		for _, file := range pipe {
-			if file != nil {
-				file.Close()
-			}
-		}
-	}
-}
-
 // read reads both streams to their end, and waits for that of the process.
-func (r *runner) read(stdout, stderr *os.File) {
+func (r *runner) read() {
 	first := &firstLine{to: r.line}
 	r.out = flow{limit: r.limit, exceeded: func() { r.exceed("stdout") }, use: first.write}
 	r.err = flow{limit: r.limit, exceeded: func() { r.exceed("stderr") }, use: r.useStderr}
 	var readers sync.WaitGroup
 	readers.Go(func() {
-		r.out.readFrom(stdout)
+		r.out.readFrom(r.pipes.Stdout)
 		first.end()
 	})
-	readers.Go(func() { r.err.readFrom(stderr) })
+	readers.Go(func() { r.err.readFrom(r.pipes.Stderr) })
 	go func() {
 		_ = r.process.Wait() // what matters is in the command's state
-		deadline := time.Now().Add(drainTime)
-		stdout.SetReadDeadline(deadline)
-		stderr.SetReadDeadline(deadline)
+		r.pipes.Drain()
 		readers.Wait()
-		closeAll([2]*os.File{stdout, stderr}, [2]*os.File{r.stdin})
+		r.pipes.Close()
 		r.exited()
 	}()
 }
@@ -209,7 +184,7 @@ func (f *flow) take(data []byte) bool {
 // end asks the process to end, by closing its stdin, kills it when it does not,
 // and returns when nothing is left of it.
 func (r *runner) end() {
-	r.stdin.Close()
+	r.pipes.Stdin.Close()
 	grace := time.NewTimer(r.grace)
 	defer grace.Stop()
 	select {
