@@ -21,8 +21,8 @@ type gate struct {
 	open    <-chan struct{}
 }
 
-func (g *gate) FetchSignature(ctx context.Context, manifest, subject ocispec.Descriptor) (*artifact.Signature, error) {
-	signature, err := g.Repository.FetchSignature(ctx, manifest, subject)
+func (g *gate) FetchSignature(ctx context.Context, manifest, subject ocispec.Descriptor, reserve artifact.Reserve) (*artifact.Signature, error) {
+	signature, err := g.Repository.FetchSignature(ctx, manifest, subject, reserve)
 	g.fetched <- err
 	<-g.open
 	return signature, err

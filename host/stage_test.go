@@ -307,7 +307,7 @@ func (r *shelf) Signatures(context.Context, ocispec.Descriptor) iter.Seq2[ocispe
 	}
 }
 
-func (r *shelf) FetchSignature(_ context.Context, manifest, _ ocispec.Descriptor) (*artifact.Signature, error) {
+func (r *shelf) FetchSignature(_ context.Context, manifest, _ ocispec.Descriptor, _ artifact.Reserve) (*artifact.Signature, error) {
 	r.fetched = append(r.fetched, manifest.Digest)
 	for i, signature := range r.signatures {
 		if signature.Manifest.Digest == manifest.Digest {

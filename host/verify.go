@@ -170,7 +170,7 @@ func (v *Verifier) candidate(ctx context.Context, repo artifact.Repository, mani
 	}
 	share := v.memory.share()
 	defer share.release()
-	signature, err := repo.FetchSignature(artifact.WithReserve(ctx, share.reserve), manifest, job.target)
+	signature, err := repo.FetchSignature(ctx, manifest, job.target, share.reserve)
 	if err != nil {
 		return err
 	}

@@ -202,8 +202,8 @@ func (l *Layout) Signatures(_ context.Context, subject ocispec.Descriptor) iter.
 }
 
 // FetchSignature reads one signature.
-func (l *Layout) FetchSignature(ctx context.Context, manifest, subject ocispec.Descriptor) (*Signature, error) {
-	return fetchSignature(ctx, l, manifest, subject)
+func (l *Layout) FetchSignature(ctx context.Context, manifest, subject ocispec.Descriptor, reserve Reserve) (*Signature, error) {
+	return fetchSignature(ctx, l, manifest, subject, reserve)
 }
 
 // PushSignature adds a signature: blobs first, then, in one step and holding a

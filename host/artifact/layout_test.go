@@ -303,14 +303,14 @@ func TestLayoutLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 		testlink.Symlink(t, outside, blob)
-		if _, err := layout.FetchSignature(t.Context(), manifest, subject); err != nil {
+		if _, err := layout.FetchSignature(t.Context(), manifest, subject, nil); err != nil {
 			t.Error(err)
 		}
 		other := bytes.Repeat([]byte{'x'}, int(manifest.Size))
 		if err := os.WriteFile(outside, other, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := layout.FetchSignature(t.Context(), manifest, subject); !errors.Is(err, ErrContentMismatch) {
+		if _, err := layout.FetchSignature(t.Context(), manifest, subject, nil); !errors.Is(err, ErrContentMismatch) {
 			t.Error("another content:", err)
 		}
 		mustPush(t, layout, request(t, subject, "envelope"))
@@ -343,7 +343,7 @@ func TestLayoutFetchSignature(t *testing.T) {
 	for name, c := range candidates(envelope) {
 		t.Run(name, func(t *testing.T) {
 			manifest := l.blob(c.mediaType, signatureJSON(subject, envelope, c.change))
-			got, err := layout.FetchSignature(t.Context(), manifest, subject)
+			got, err := layout.FetchSignature(t.Context(), manifest, subject, nil)
 			checkFetch(t, c, content, got, err)
 		})
 	}
@@ -394,7 +394,7 @@ func TestLayoutSignatures(t *testing.T) {
 			if d.ArtifactType != TypeSignature {
 				t.Errorf("listed %+v", d)
 			}
-			if _, err := layout.FetchSignature(t.Context(), d, subject); err == nil {
+			if _, err := layout.FetchSignature(t.Context(), d, subject, nil); err == nil {
 				passed++
 			} else if _, ok := errors.AsType[*CandidateError](err); !ok {
 				t.Errorf("got %v", err)
@@ -465,7 +465,7 @@ func TestLayoutPush(t *testing.T) {
 		if _, ok := list[1].Annotations[ocispec.AnnotationRefName]; ok || list[1].Annotations[AnnotationThumbprints] == "" {
 			t.Errorf("annotations %v", list[1].Annotations)
 		}
-		signature, err := layout.FetchSignature(t.Context(), mustCollect(t, layout, subject)[0], subject)
+		signature, err := layout.FetchSignature(t.Context(), mustCollect(t, layout, subject)[0], subject, nil)
 		if err != nil || string(signature.Envelope) != "envelope" {
 			t.Errorf("got %+v, %v", signature, err)
 		}
@@ -599,7 +599,7 @@ func TestLayoutPush(t *testing.T) {
 		l.write(filepath.Join("blobs", "sha256", describe("", req.Envelope).Digest.Encoded()), []byte("envelopE"))
 		layout := l.open()
 		mustPush(t, layout, req)
-		if _, err := layout.FetchSignature(t.Context(), mustCollect(t, layout, subject)[0], subject); err != nil {
+		if _, err := layout.FetchSignature(t.Context(), mustCollect(t, layout, subject)[0], subject, nil); err != nil {
 			t.Error(err)
 		}
 	})

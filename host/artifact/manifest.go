@@ -16,6 +16,10 @@ import (
 	"github.com/signet-project/signet/host/pki"
 )
 
+// manifestWeight is how many times its size a manifest can take when it is decoded
+// (checkDensity).
+const manifestWeight = 8
+
 // maxThumbprints bounds the thumbprints read from one annotation.
 const maxThumbprints = 100
 
@@ -186,7 +190,7 @@ type store interface {
 
 // fetchSignature reads a signature manifest and its envelope, refusing by
 // declared sizes before it downloads anything (MAN-12).
-func fetchSignature(ctx context.Context, from store, manifest, subject ocispec.Descriptor) (*Signature, error) {
+func fetchSignature(ctx context.Context, from store, manifest, subject ocispec.Descriptor, reserve Reserve) (*Signature, error) {
 	bad := func(err error) (*Signature, error) {
 		if failed, ok := errors.AsType[*RegistryError](err); ok && !errors.Is(err, ErrNotFound) {
 			return nil, failed
@@ -199,7 +203,7 @@ func fetchSignature(ctx context.Context, from store, manifest, subject ocispec.D
 	if err := checkSize(manifest, MaxManifestSize); err != nil {
 		return bad(err)
 	}
-	if err := reserve(ctx, manifest.Size*manifestWeight); err != nil {
+	if err := reserve.bytes(ctx, manifest.Size*manifestWeight); err != nil {
 		return bad(err)
 	}
 	data, err := from.readManifest(ctx, "signature manifest", manifest)
@@ -216,7 +220,7 @@ func fetchSignature(ctx context.Context, from store, manifest, subject ocispec.D
 	if err := checkSize(decoded.envelope, MaxEnvelopeSize); err != nil {
 		return bad(fmt.Errorf("envelope: %w", err))
 	}
-	if err := reserve(ctx, decoded.envelope.Size); err != nil {
+	if err := reserve.bytes(ctx, decoded.envelope.Size); err != nil {
 		return bad(err)
 	}
 	blob, err := from.readBlob(ctx, decoded.envelope)

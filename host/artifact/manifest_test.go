@@ -252,7 +252,7 @@ func TestFetchSignature(t *testing.T) {
 	for name, c := range candidates(envelope) {
 		t.Run(name, func(t *testing.T) {
 			manifest := f.put(c.mediaType, "", signatureJSON(subject, envelope, c.change))
-			got, err := repo.FetchSignature(t.Context(), manifest, subject)
+			got, err := repo.FetchSignature(t.Context(), manifest, subject, nil)
 			checkFetch(t, c, content, got, err)
 		})
 	}
@@ -260,7 +260,7 @@ func TestFetchSignature(t *testing.T) {
 		m["annotations"] = map[string]string{"k": "v"}
 	}))
 	t.Run("MAN-20 what is returned", func(t *testing.T) {
-		got, err := repo.FetchSignature(t.Context(), good, subject)
+		got, err := repo.FetchSignature(t.Context(), good, subject, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -285,7 +285,7 @@ func TestFetchSignature(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			listed, before := good, len(f.seen())
 			c.change(&listed)
-			_, err := repo.FetchSignature(t.Context(), listed, subject)
+			_, err := repo.FetchSignature(t.Context(), listed, subject, nil)
 			if _, ok := errors.AsType[*CandidateError](err); !ok || !errors.Is(err, c.want) {
 				t.Fatalf("got %v", err)
 			}
@@ -322,7 +322,7 @@ func TestFetchSignatureOfHostileRegistry(t *testing.T) {
 	t.Run("MAN-20 corrupt blob", func(t *testing.T) {
 		f, subject, manifest, envelope := setup(t)
 		serve(t, f, envelope.Digest.String(), 200, nil, "the envelopE")
-		_, err := f.open(t).FetchSignature(t.Context(), manifest, subject)
+		_, err := f.open(t).FetchSignature(t.Context(), manifest, subject, nil)
 		if _, ok := errors.AsType[*CandidateError](err); !ok || !errors.Is(err, ErrContentMismatch) {
 			t.Errorf("got %v", err)
 		}
@@ -332,7 +332,7 @@ func TestFetchSignatureOfHostileRegistry(t *testing.T) {
 		other := signatureJSON(subject, envelope, nil)
 		other[len(other)-2] ^= 1
 		serve(t, f, manifest.Digest.String(), 200, http.Header{"Content-Type": {manifest.MediaType}}, string(other))
-		_, err := f.open(t).FetchSignature(t.Context(), manifest, subject)
+		_, err := f.open(t).FetchSignature(t.Context(), manifest, subject, nil)
 		if _, ok := errors.AsType[*CandidateError](err); !ok || !errors.Is(err, ErrContentMismatch) {
 			t.Errorf("got %v", err)
 		}
@@ -340,7 +340,7 @@ func TestFetchSignatureOfHostileRegistry(t *testing.T) {
 	t.Run("MAN-22 registry names another digest", func(t *testing.T) {
 		f, subject, manifest, envelope := setup(t)
 		serve(t, f, envelope.Digest.String(), 200, http.Header{"Docker-Content-Digest": {someDigest}}, "the envelope")
-		_, err := f.open(t).FetchSignature(t.Context(), manifest, subject)
+		_, err := f.open(t).FetchSignature(t.Context(), manifest, subject, nil)
 		if _, ok := errors.AsType[*CandidateError](err); !ok {
 			t.Errorf("got %v", err)
 		}
@@ -354,7 +354,7 @@ func TestFetchSignatureOfHostileRegistry(t *testing.T) {
 		t.Run(fmt.Sprintf("%s is no fault of the candidate", row), func(t *testing.T) {
 			f, subject, manifest, envelope := setup(t)
 			serve(t, f, envelope.Digest.String(), status, nil, `{"errors":[{"code":"DENIED","message":"quota\u001b[31m of blobs"}]}`)
-			_, err := f.open(t).FetchSignature(t.Context(), manifest, subject)
+			_, err := f.open(t).FetchSignature(t.Context(), manifest, subject, nil)
 			failed, ok := errors.AsType[*RegistryError](err)
 			if !ok || failed.Status != status {
 				t.Fatalf("got %v", err)
@@ -371,7 +371,7 @@ func TestFetchSignatureOfHostileRegistry(t *testing.T) {
 		f, subject, manifest, _ := setup(t)
 		repo := f.open(t)
 		f.server.Close()
-		_, err := repo.FetchSignature(t.Context(), manifest, subject)
+		_, err := repo.FetchSignature(t.Context(), manifest, subject, nil)
 		if failed, ok := errors.AsType[*RegistryError](err); !ok || failed.Status != 0 || strings.Contains(err.Error(), "http://") {
 			t.Errorf("got %v", err)
 		}
@@ -380,7 +380,7 @@ func TestFetchSignatureOfHostileRegistry(t *testing.T) {
 		f, subject, manifest, _ := setup(t)
 		f.authorization = func(*http.Request) string { return `Basic realm="x"` }
 		repo := f.open(t, func(c *Client) { c.Credentials = brokenCredentials })
-		_, err := repo.FetchSignature(t.Context(), manifest, subject)
+		_, err := repo.FetchSignature(t.Context(), manifest, subject, nil)
 		if _, ok := errors.AsType[*RegistryError](err); !ok || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("got %v", err)
 		}

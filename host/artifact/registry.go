@@ -300,8 +300,8 @@ func buffer(response *http.Response) error {
 }
 
 // FetchSignature reads one signature.
-func (r *remoteRepository) FetchSignature(ctx context.Context, manifest, subject ocispec.Descriptor) (*Signature, error) {
-	return fetchSignature(ctx, r, manifest, subject)
+func (r *remoteRepository) FetchSignature(ctx context.Context, manifest, subject ocispec.Descriptor, reserve Reserve) (*Signature, error) {
+	return fetchSignature(ctx, r, manifest, subject, reserve)
 }
 
 // Manifests lists the manifests of an index.

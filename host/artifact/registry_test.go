@@ -314,7 +314,7 @@ func TestSignatures(t *testing.T) {
 		if len(got) != 1 || got[0].Digest != desc.Digest {
 			t.Fatalf("got %v", got)
 		}
-		if _, err := repo.FetchSignature(t.Context(), got[0], subject); err != nil {
+		if _, err := repo.FetchSignature(t.Context(), got[0], subject, nil); err != nil {
 			t.Error(err)
 		}
 	})
@@ -339,7 +339,7 @@ func TestSignatures(t *testing.T) {
 		if kept, err := json.Marshal(got[0]); err != nil || len(kept) > 1000 {
 			t.Errorf("%d bytes are kept, error %v", len(kept), err)
 		}
-		_, err = repo.FetchSignature(t.Context(), got[0], subject)
+		_, err = repo.FetchSignature(t.Context(), got[0], subject, nil)
 		if bad, ok := errors.AsType[*CandidateError](err); !ok || len(bad.Error()) > 1000 {
 			t.Errorf("error %.1000v", err)
 		}
@@ -358,7 +358,7 @@ func TestSignatures(t *testing.T) {
 		if len(got) != 1 {
 			t.Fatalf("got %v", got)
 		}
-		if _, err := repo.FetchSignature(t.Context(), got[0], subject); err != nil {
+		if _, err := repo.FetchSignature(t.Context(), got[0], subject, nil); err != nil {
 			t.Error(err)
 		}
 	})
@@ -407,7 +407,7 @@ func TestPushSignature(t *testing.T) {
 			if data := f.manifest(desc.Digest); int64(len(data)) != desc.Size || desc.ArtifactType != TypeSignature {
 				t.Errorf("%+v for %s", desc, data)
 			}
-			signature, err := repo.FetchSignature(t.Context(), mustCollect(t, repo, subject)[0], subject)
+			signature, err := repo.FetchSignature(t.Context(), mustCollect(t, repo, subject)[0], subject, nil)
 			if err != nil || string(signature.Envelope) != "envelope" || signature.MediaType != mediaTypeJWS {
 				t.Errorf("got %+v, %v", signature, err)
 			}
@@ -485,7 +485,7 @@ func TestPushSignature(t *testing.T) {
 		if len(list) != 1 {
 			t.Fatalf("got %v", list)
 		}
-		if _, err := repo.FetchSignature(t.Context(), list[0], subject); err != nil {
+		if _, err := repo.FetchSignature(t.Context(), list[0], subject, nil); err != nil {
 			t.Error(err)
 		}
 		for _, stored := range from.manifests {
@@ -954,7 +954,7 @@ func TestRedirects(t *testing.T) {
 			envelope := storage.putBlob(data)
 			envelope.MediaType = mediaTypeJWS
 			manifest := f.put(ocispec.MediaTypeImageManifest, "", signatureJSON(subject, envelope, nil))
-			got, err := f.open(t, password("user", "secret")).FetchSignature(t.Context(), manifest, subject)
+			got, err := f.open(t, password("user", "secret")).FetchSignature(t.Context(), manifest, subject, nil)
 			if err != nil || string(got.Envelope) != string(data) {
 				t.Fatalf("%d: got %+v, %v", status, got, err)
 			}

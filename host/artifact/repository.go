@@ -68,8 +68,9 @@ type Repository interface {
 
 	// FetchSignature reads one signature that Signatures found for subject. A
 	// [*CandidateError] says that this signature is unusable and tells nothing of
-	// others; a [*RegistryError] that the registry failed.
-	FetchSignature(ctx context.Context, manifest, subject ocispec.Descriptor) (*Signature, error)
+	// others; a [*RegistryError] that the registry failed. reserve is asked for memory
+	// on the way; nil means that there is enough.
+	FetchSignature(ctx context.Context, manifest, subject ocispec.Descriptor, reserve Reserve) (*Signature, error)
 
 	// Manifests lists the manifests that an index names, in its order, each once;
 	// none for a manifest that is no index. Only MediaType, Digest and Size are set. The
@@ -79,6 +80,20 @@ type Repository interface {
 	// PushSignature stores an envelope and returns the descriptor of the manifest
 	// made for it. The artifact itself is not touched. Errors are [*PushError].
 	PushSignature(ctx context.Context, request PushRequest) (ocispec.Descriptor, error)
+}
+
+// Reserve is asked for memory before something is read that others chose the size of,
+// first the manifest of a signature and then its envelope: for the bytes that are needed
+// from now on, in place of those asked for before. It may wait; its error ends the
+// fetch. Who gave it knows when the signature is not needed any more.
+type Reserve func(ctx context.Context, bytes int64) error
+
+// bytes asks for memory, if there is anybody to ask.
+func (r Reserve) bytes(ctx context.Context, bytes int64) error {
+	if r == nil {
+		return nil
+	}
+	return r(ctx, bytes)
 }
 
 // Signature is a signature as it was stored.

@@ -21,10 +21,10 @@ type heapWatch struct {
 	most    uint64
 }
 
-func (w *heapWatch) FetchSignature(ctx context.Context, manifest, subject ocispec.Descriptor) (*artifact.Signature, error) {
+func (w *heapWatch) FetchSignature(ctx context.Context, manifest, subject ocispec.Descriptor, reserve artifact.Reserve) (*artifact.Signature, error) {
 	w.fetched++
 	w.most = max(w.most, heap())
-	return w.Repository.FetchSignature(ctx, manifest, subject)
+	return w.Repository.FetchSignature(ctx, manifest, subject, reserve)
 }
 
 // heap is how many bytes are in use.

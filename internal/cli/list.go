@@ -241,7 +241,7 @@ func (a *app) views(ctx context.Context, found *signatures, unread *[]unreadSign
 // view fetches and reads one signature. With an error, problem says of what, %s being
 // the digest.
 func (s *signatures) view(ctx context.Context, desc ocispec.Descriptor) (view *signatureView, problem string, err error) {
-	fetched, err := s.repo.FetchSignature(ctx, desc, s.artifact)
+	fetched, err := s.repo.FetchSignature(ctx, desc, s.artifact, nil)
 	if err != nil {
 		return nil, "unable to fetch signature %s due to error", err
 	}

@@ -46,7 +46,7 @@ func (f *fetched) Signatures(context.Context, ocispec.Descriptor) iter.Seq2[ocis
 	return func(yield func(ocispec.Descriptor, error) bool) { yield(f.manifest, nil) }
 }
 
-func (f *fetched) FetchSignature(context.Context, ocispec.Descriptor, ocispec.Descriptor) (*artifact.Signature, error) {
+func (f *fetched) FetchSignature(context.Context, ocispec.Descriptor, ocispec.Descriptor, artifact.Reserve) (*artifact.Signature, error) {
 	return &f.Signature, nil
 }
 

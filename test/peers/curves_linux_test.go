@@ -123,7 +123,7 @@ func (c *crowd) Signatures(context.Context, ocispec.Descriptor) iter.Seq2[ocispe
 	}
 }
 
-func (c *crowd) FetchSignature(_ context.Context, manifest, _ ocispec.Descriptor) (*artifact.Signature, error) {
+func (c *crowd) FetchSignature(_ context.Context, manifest, _ ocispec.Descriptor, _ artifact.Reserve) (*artifact.Signature, error) {
 	if manifest.Digest == c.manifest.Digest {
 		return &c.Signature, nil
 	}

@@ -110,7 +110,7 @@ func eachSignature(path string, fn func(*artifact.Signature) error) error {
 		if err != nil {
 			return err
 		}
-		signature, err := repo.FetchSignature(ctx, desc, subject)
+		signature, err := repo.FetchSignature(ctx, desc, subject, nil)
 		if err != nil {
 			return err
 		}
