@@ -17,8 +17,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
 // TestMain turns this program into a credential helper when it is run as one.
@@ -383,7 +381,7 @@ func TestCredentialStore(t *testing.T) {
 				ConfigFile:       writeJSON(t, filepath.Join(root, "signet", "config.json"), c.own),
 				DockerConfigFile: writeJSON(t, filepath.Join(root, "docker", "config.json"), c.docker),
 			}
-			store, err := CredentialStore(opts)
+			store, err := OpenCredentialStore(opts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -395,11 +393,11 @@ func TestCredentialStore(t *testing.T) {
 	t.Run("REG-10 nothing configured is no error", func(t *testing.T) {
 		installHelpers(t)
 		root := t.TempDir()
-		store, err := CredentialStore(CredentialOptions{ConfigFile: filepath.Join(root, "a"), DockerConfigFile: filepath.Join(root, "b")})
+		store, err := OpenCredentialStore(CredentialOptions{ConfigFile: filepath.Join(root, "a"), DockerConfigFile: filepath.Join(root, "b")})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := store.Get(t.Context(), host); err != nil || got != auth.EmptyCredential {
+		if got, err := store.Get(t.Context(), host); err != nil || got != (Credential{}) {
 			t.Errorf("got %v, %v", got, err)
 		}
 	})
@@ -408,17 +406,17 @@ func TestCredentialStore(t *testing.T) {
 		t.Chdir(t.TempDir())
 		writeJSON(t, filepath.Join(".docker", "config.json"), `{"auths":{"`+host+`":{"auth":"dTpw"}}}`)
 		path := DockerConfigFile(func(string) string { return "" }, "")
-		store, err := CredentialStore(CredentialOptions{ConfigFile: filepath.Join(t.TempDir(), "a"), DockerConfigFile: path})
+		store, err := OpenCredentialStore(CredentialOptions{ConfigFile: filepath.Join(t.TempDir(), "a"), DockerConfigFile: path})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := store.Get(t.Context(), host); err != nil || got != auth.EmptyCredential {
+		if got, err := store.Get(t.Context(), host); err != nil || got != (Credential{}) {
 			t.Errorf("from %q: got %v, %v", path, got, err)
 		}
 	})
 	t.Run("REG-10 malformed file", func(t *testing.T) {
 		path := writeJSON(t, filepath.Join(t.TempDir(), "config.json"), `{`)
-		if _, err := CredentialStore(CredentialOptions{ConfigFile: path}); err == nil || !strings.Contains(err.Error(), path) {
+		if _, err := OpenCredentialStore(CredentialOptions{ConfigFile: path}); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -438,7 +436,7 @@ func TestCredentialStore(t *testing.T) {
 		writeJSON(t, filepath.Join(dir, "special.json"), `{"`+host+`":{"Username":"s","Secret":"p"}}`)
 		writeJSON(t, filepath.Join(dir, "general.json"), `{"`+host+`":{"Username":"g","Secret":"p"},"other":{"Username":"<token>","Secret":"identity"}}`)
 		path := writeJSON(t, filepath.Join(t.TempDir(), "config.json"), `{"credsStore":"general","credHelpers":{"`+host+`":"special"}}`)
-		store, err := CredentialStore(CredentialOptions{ConfigFile: path})
+		store, err := OpenCredentialStore(CredentialOptions{ConfigFile: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -456,7 +454,7 @@ func TestCredentialStore(t *testing.T) {
 		dir := installHelpers(t, "general")
 		writeJSON(t, filepath.Join(dir, "general.json"), `{"`+f.host()+`":{"Username":"g","Secret":"broken"}}`)
 		path := writeJSON(t, filepath.Join(t.TempDir(), "config.json"), `{"credsStore":"general"}`)
-		store, err := CredentialStore(CredentialOptions{ConfigFile: path})
+		store, err := OpenCredentialStore(CredentialOptions{ConfigFile: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -467,10 +465,10 @@ func TestCredentialStore(t *testing.T) {
 		}
 	})
 	t.Run("REG-12 password alone is an identity token", func(t *testing.T) {
-		if got := NewCredential("", "t"); got != (auth.Credential{RefreshToken: "t"}) {
+		if got := NewCredential("", "t"); got != (Credential{RefreshToken: "t"}) {
 			t.Errorf("got %+v", got)
 		}
-		if got := NewCredential("u", "t"); got != (auth.Credential{Username: "u", Password: "t"}) {
+		if got := NewCredential("u", "t"); got != (Credential{Username: "u", Password: "t"}) {
 			t.Errorf("got %+v", got)
 		}
 	})
@@ -503,7 +501,7 @@ func TestLogin(t *testing.T) {
 	}
 	t.Run("REG-14 ping, then store; then remove", func(t *testing.T) {
 		f, dir, opts := setup(t, `{"credsStore":"general"}`)
-		store, err := CredentialStore(opts)
+		store, err := OpenCredentialStore(opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -525,16 +523,16 @@ func TestLogin(t *testing.T) {
 		if _, err := repo.Resolve(t.Context(), "v1"); err != nil {
 			t.Error(err)
 		}
-		if err := Logout(t.Context(), store, f.host()); err != nil {
+		if err := store.Delete(t.Context(), f.host()); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := store.Get(t.Context(), f.host()); err != nil || got != auth.EmptyCredential {
+		if got, err := store.Get(t.Context(), f.host()); err != nil || got != (Credential{}) {
 			t.Errorf("still %v, %v", got, err)
 		}
 	})
 	t.Run("REG-14 wrong password is not stored", func(t *testing.T) {
 		f, dir, opts := setup(t, `{"credsStore":"general"}`)
-		store, err := CredentialStore(opts)
+		store, err := OpenCredentialStore(opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -548,7 +546,7 @@ func TestLogin(t *testing.T) {
 	})
 	t.Run("REG-14 no helper, no plain text", func(t *testing.T) {
 		f, _, opts := setup(t, `{}`)
-		store, err := CredentialStore(opts)
+		store, err := OpenCredentialStore(opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -563,7 +561,7 @@ func TestLogin(t *testing.T) {
 	})
 	t.Run("REG-14 plain text that is there already", func(t *testing.T) {
 		f, _, opts := setup(t, `{"auths":{"HOST":{"username":"user","password":"secret"}}}`)
-		store, err := CredentialStore(opts)
+		store, err := OpenCredentialStore(opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -574,13 +572,13 @@ func TestLogin(t *testing.T) {
 	})
 	t.Run("REG-12 docker.io is stored under its old address", func(t *testing.T) {
 		_, dir, opts := setup(t, `{"credsStore":"general"}`)
-		store, err := CredentialStore(opts)
+		store, err := OpenCredentialStore(opts)
 		if err != nil {
 			t.Fatal(err)
 		}
 		const address = "https://index.docker.io/v1/"
 		writeJSON(t, filepath.Join(dir, "general.json"), `{"`+address+`":{"ServerURL":"`+address+`","Username":"u","Secret":"p"},"reg.io":{"Username":"x","Secret":"p"}}`)
-		if err := Logout(t.Context(), store, "docker.io"); err != nil {
+		if err := store.Delete(t.Context(), "docker.io"); err != nil {
 			t.Fatal(err)
 		}
 		data, _ := os.ReadFile(filepath.Join(dir, "general.json"))
@@ -590,7 +588,7 @@ func TestLogin(t *testing.T) {
 	})
 	t.Run("REG-14 not a registry", func(t *testing.T) {
 		_, _, opts := setup(t, `{"credsStore":"general"}`)
-		store, err := CredentialStore(opts)
+		store, err := OpenCredentialStore(opts)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -154,7 +154,7 @@ func checkDigest(request *http.Request, response *http.Response) error {
 
 // guardCredentials makes errors of a credential source fit to be shown, and
 // tells when a credential goes over a network in the clear (REG-16).
-func guardCredentials(source auth.CredentialFunc, plainHTTP func(host string) bool, warn func(string)) auth.CredentialFunc {
+func guardCredentials(source func(ctx context.Context, host string) (Credential, error), plainHTTP func(host string) bool, warn func(string)) auth.CredentialFunc {
 	if source == nil {
 		return nil
 	}
@@ -167,9 +167,9 @@ func guardCredentials(source auth.CredentialFunc, plainHTTP func(host string) bo
 		if err != nil {
 			return auth.EmptyCredential, &CredentialError{Registry: host, Helper: helper, Err: err}
 		}
-		if credential != auth.EmptyCredential && plainHTTP(host) && !isLoopback(host) {
+		if credential != (Credential{}) && plainHTTP(host) && !isLoopback(host) {
 			warn("The credentials for " + host + " are sent without encryption, since it is contacted by plain HTTP.")
 		}
-		return credential, nil
+		return auth.Credential(credential), nil
 	}
 }

@@ -32,24 +32,64 @@ func DockerConfigFile(getenv func(string) string, home string) string {
 	return filepath.Join(directory, "config.json")
 }
 
-// CredentialStore picks the place where credentials are kept (REG-10): the first
+// CredentialStore is a place where credentials for registries are kept.
+type CredentialStore struct{ store credentials.Store }
+
+// OpenCredentialStore picks the place where credentials are kept (REG-10): the first
 // of our settings, Docker's, and the platform's own store that has anything to
 // do with credentials. Credentials go to and from credential helpers (REG-11);
 // those that somebody put into the files as plain text are read, but none is written.
-func CredentialStore(opts CredentialOptions) (credentials.Store, error) {
+func OpenCredentialStore(opts CredentialOptions) (*CredentialStore, error) {
 	own, err := openStore(opts.ConfigFile)
-	if err != nil || own.IsAuthConfigured() {
-		return own, err
+	if err != nil {
+		return nil, err
+	}
+	if own.IsAuthConfigured() {
+		return &CredentialStore{own}, nil
 	}
 	docker, err := openStore(opts.DockerConfigFile)
-	if err != nil || docker.IsAuthConfigured() {
-		return docker, err
+	if err != nil {
+		return nil, err
+	}
+	if docker.IsAuthConfigured() {
+		return &CredentialStore{docker}, nil
 	}
 	if native, ok := credentials.NewDefaultNativeStore(); ok {
-		return native, nil
+		return &CredentialStore{native}, nil
 	}
 	// It has nothing, which is no error for those who only read.
-	return own, nil
+	return &CredentialStore{own}, nil
+}
+
+// Get returns the credential for a host, the zero one when there is none. It is what
+// [Client.Credentials] asks for.
+func (s *CredentialStore) Get(ctx context.Context, host string) (Credential, error) {
+	credential, err := credentials.Credential(s.store)(ctx, host)
+	return Credential(credential), err
+}
+
+// put keeps a credential. It reports true when it could not be kept, but was there
+// already.
+func (s *CredentialStore) put(ctx context.Context, registry string, credential Credential) (existing bool, err error) {
+	address := credentials.ServerAddressFromRegistry(registry)
+	switch err := s.store.Put(ctx, address, auth.Credential(credential)); {
+	case errors.Is(err, credentials.ErrPlaintextPutDisabled):
+		if saved, getErr := s.store.Get(ctx, address); getErr == nil && Credential(saved) == credential {
+			return true, nil
+		}
+		return false, ErrPlaintextRefused
+	case err != nil:
+		return false, fmt.Errorf("the credential could not be saved: %s", oneLine(err.Error()))
+	}
+	return false, nil
+}
+
+// Delete removes the credential for a registry. Errors are [*LogoutError].
+func (s *CredentialStore) Delete(ctx context.Context, registry string) error {
+	if err := s.store.Delete(ctx, credentials.ServerAddressFromRegistry(registry)); err != nil {
+		return &LogoutError{Registry: registry, Err: err}
+	}
+	return nil
 }
 
 func openStore(path string) (*credentials.DynamicStore, error) {
@@ -60,19 +100,28 @@ func openStore(path string) (*credentials.DynamicStore, error) {
 	return store, nil
 }
 
+// Credential is what to log in to a registry with; the zero one is nothing.
+type Credential struct {
+	Username, Password string
+	// RefreshToken is an identity token, in place of the two.
+	RefreshToken string
+	// AccessToken is a token that the registry takes as it is.
+	AccessToken string
+}
+
 // NewCredential makes a credential of a user name and password; without a user
 // name, the password is an identity token (REG-12).
-func NewCredential(username, password string) auth.Credential {
+func NewCredential(username, password string) Credential {
 	if username == "" {
-		return auth.Credential{RefreshToken: password}
+		return Credential{RefreshToken: password}
 	}
-	return auth.Credential{Username: username, Password: password}
+	return Credential{Username: username, Password: password}
 }
 
 // Login makes sure that a registry takes a credential, and stores it (REG-14). It
 // reports true when it could not be stored, but was there already. Errors are
 // [*LoginError].
-func (c *Client) Login(ctx context.Context, store credentials.Store, registry string, credential auth.Credential) (existing bool, err error) {
+func (c *Client) Login(ctx context.Context, store *CredentialStore, registry string, credential Credential) (existing bool, err error) {
 	fail := func(err error) (bool, error) { return false, &LoginError{Registry: registry, Err: err} }
 	target, err := remote.NewRegistry(registry)
 	if err != nil {
@@ -81,28 +130,18 @@ func (c *Client) Login(ctx context.Context, store credentials.Store, registry st
 	ref := Reference{Registry: registry}
 	c.once.Do(c.start)
 	base := *c.base
-	base.Credential = guardCredentials(auth.StaticCredential(ref.Host(), credential), c.plain, c.warn)
+	base.Credential = guardCredentials(func(_ context.Context, host string) (Credential, error) {
+		if host != ref.Host() {
+			return Credential{}, nil
+		}
+		return credential, nil
+	}, c.plain, c.warn)
 	target.Client, target.PlainHTTP = newHostClient(ref.Host(), &base), c.plain(registry)
 	if err := target.Ping(ctx); err != nil {
 		return fail(registryError(ref.Host(), "check the credentials", err))
 	}
-	address := credentials.ServerAddressFromRegistry(registry)
-	switch err := store.Put(ctx, address, credential); {
-	case errors.Is(err, credentials.ErrPlaintextPutDisabled):
-		if saved, getErr := store.Get(ctx, address); getErr == nil && saved == credential {
-			return true, nil
-		}
-		return fail(ErrPlaintextRefused)
-	case err != nil:
-		return fail(fmt.Errorf("the credential could not be saved: %s", oneLine(err.Error())))
+	if existing, err = store.put(ctx, registry, credential); err != nil {
+		return fail(err)
 	}
-	return false, nil
-}
-
-// Logout removes the credential for a registry. Errors are [*LogoutError].
-func Logout(ctx context.Context, store credentials.Store, registry string) error {
-	if err := store.Delete(ctx, credentials.ServerAddressFromRegistry(registry)); err != nil {
-		return &LogoutError{Registry: registry, Err: err}
-	}
-	return nil
+	return existing, nil
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/registry/remote/auth"
 
 	"github.com/signet-project/signet/internal/testpki"
 	"github.com/signet-project/signet/protocol"
@@ -387,7 +386,7 @@ func digests(list []ocispec.Descriptor) []string {
 
 func password(user, secret string) func(*Client) {
 	return func(c *Client) {
-		c.Credentials = func(context.Context, string) (auth.Credential, error) { return NewCredential(user, secret), nil }
+		c.Credentials = func(context.Context, string) (Credential, error) { return NewCredential(user, secret), nil }
 	}
 }
 

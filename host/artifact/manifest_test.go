@@ -14,7 +14,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
 func TestEncodeManifest(t *testing.T) {
@@ -386,5 +385,3 @@ func TestFetchSignatureOfHostileRegistry(t *testing.T) {
 		}
 	})
 }
-
-var _ auth.CredentialFunc = brokenCredentials

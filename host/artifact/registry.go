@@ -48,8 +48,9 @@ type Client struct {
 	// of package netclient knows an organisation's authorities and has tighter bounds.
 	// Failed requests are repeated on top of it (REG-18).
 	Transport http.RoundTripper
-	// Credentials finds what to log in to a host with; nil means nothing.
-	Credentials auth.CredentialFunc
+	// Credentials finds what to log in to a host with, such as [CredentialStore.Get];
+	// nil means nothing.
+	Credentials func(ctx context.Context, host string) (Credential, error)
 	// PlainHTTP tells which registries (host:port, as the user wrote it) are spoken
 	// to without TLS; nil means localhost alone, see [IsLocalhost].
 	PlainHTTP func(registry string) bool

@@ -19,12 +19,11 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"oras.land/oras-go/v2/registry/remote/auth"
 )
 
 // brokenCredentials fails as a malformed configuration does, quoting a secret.
-func brokenCredentials(context.Context, string) (auth.Credential, error) {
-	return auth.EmptyCredential, errors.New("auth 'hunter2' does not conform")
+func brokenCredentials(context.Context, string) (Credential, error) {
+	return Credential{}, errors.New("auth 'hunter2' does not conform")
 }
 
 func TestResolve(t *testing.T) {
@@ -1020,7 +1019,7 @@ func TestRedirects(t *testing.T) {
 	t.Run("REG-16 credentials over plain HTTP are not silent", func(t *testing.T) {
 		var warnings []string
 		guarded := guardCredentials(
-			func(context.Context, string) (auth.Credential, error) { return NewCredential("u", "p"), nil },
+			func(context.Context, string) (Credential, error) { return NewCredential("u", "p"), nil },
 			func(string) bool { return true },
 			func(w string) { warnings = append(warnings, w) },
 		)

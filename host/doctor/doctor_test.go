@@ -17,8 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"oras.land/oras-go/v2/registry/remote/auth"
-
 	"github.com/signet-project/signet/host/artifact"
 	"github.com/signet-project/signet/host/config"
 	"github.com/signet-project/signet/host/trust"
@@ -374,7 +372,9 @@ func TestRegistries(t *testing.T) {
 			h := newHome(t)
 			client := &artifact.Client{PlainHTTP: func(string) bool { return true }}
 			if c.user != "" {
-				client.Credentials = auth.StaticCredential(strings.TrimPrefix(server.URL, "http://"), auth.Credential{Username: c.user, Password: "p"})
+				client.Credentials = func(context.Context, string) (artifact.Credential, error) {
+					return artifact.NewCredential(c.user, "p"), nil
+				}
 			}
 			d := &Doctor{
 				Client:     func() (*artifact.Client, error) { return client, nil },

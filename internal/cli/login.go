@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"oras.land/oras-go/v2/registry/remote/auth"
 
 	"github.com/signet-project/signet/host/artifact"
 )
@@ -63,7 +62,7 @@ They are never stored as plain text.`,
 }
 
 // promptCredential completes what the flags say by asking (CLI-45).
-func (a *app) promptCredential(f *registryFlags, fromStdin bool) (auth.Credential, error) {
+func (a *app) promptCredential(f *registryFlags, fromStdin bool) (artifact.Credential, error) {
 	input := bufio.NewReader(a.Stdin)
 	credential := a.credential(f)
 	if fromStdin {
@@ -93,7 +92,7 @@ func (a *app) promptCredential(f *registryFlags, fromStdin bool) (auth.Credentia
 		if err == nil && token == "" {
 			err = errors.New("token required")
 		}
-		return auth.Credential{RefreshToken: token}, err
+		return artifact.Credential{RefreshToken: token}, err
 	}
 	password, err := a.readSecret("Password: ", input)
 	if err == nil && password == "" {
@@ -114,7 +113,7 @@ func (a *app) logoutCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := artifact.Logout(cmd.Context(), store, args[0]); err != nil {
+			if err := store.Delete(cmd.Context(), args[0]); err != nil {
 				return err
 			}
 			a.printf("Logout Succeeded\n")

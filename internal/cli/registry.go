@@ -5,8 +5,6 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
-	"oras.land/oras-go/v2/registry/remote/auth"
-	"oras.land/oras-go/v2/registry/remote/credentials"
 
 	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/artifact"
@@ -34,7 +32,7 @@ func (a *app) registryFlags(cmd *cobra.Command) *registryFlags {
 }
 
 // credential is what flags and environment say to log in with; empty for nothing.
-func (a *app) credential(f *registryFlags) auth.Credential {
+func (a *app) credential(f *registryFlags) artifact.Credential {
 	username, password := f.username, f.password
 	if username == "" {
 		username = a.getenv("NOTATION_USERNAME")
@@ -63,21 +61,21 @@ func (a *app) client(f *registryFlags) (*artifact.Client, error) {
 			return f.insecure || settings.Insecure(registry) || artifact.IsLocalhost(registry)
 		},
 	}
-	if credential := a.credential(f); credential != auth.EmptyCredential {
-		client.Credentials = func(context.Context, string) (auth.Credential, error) { return credential, nil }
+	if credential := a.credential(f); credential != (artifact.Credential{}) {
+		client.Credentials = func(context.Context, string) (artifact.Credential, error) { return credential, nil }
 		return client, nil
 	}
 	store, err := a.credentialStore()
 	if err != nil {
 		return nil, err
 	}
-	client.Credentials = credentials.Credential(store)
+	client.Credentials = store.Get
 	return client, nil
 }
 
 // credentialStore finds where credentials are kept (REG-10).
-func (a *app) credentialStore() (credentials.Store, error) {
-	return artifact.CredentialStore(artifact.CredentialOptions{
+func (a *app) credentialStore() (*artifact.CredentialStore, error) {
+	return artifact.OpenCredentialStore(artifact.CredentialOptions{
 		ConfigFile:       config.SettingsPath(a.dirs.Config),
 		DockerConfigFile: artifact.DockerConfigFile(a.getenv, a.Home),
 	})

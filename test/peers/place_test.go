@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"context"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -56,7 +57,9 @@ func remotely(t testing.TB, s *server, repository string, credential ...auth.Cre
 	if len(credential) > 0 {
 		source := auth.StaticCredential(s.host, credential[0])
 		repo.Client = &auth.Client{Cache: auth.NewCache(), Credential: source, BlockedRealmPrefixes: []netip.Prefix{}}
-		client.Credentials = source
+		client.Credentials = func(context.Context, string) (artifact.Credential, error) {
+			return artifact.Credential(credential[0]), nil
+		}
 	}
 	desc := push(t, repo, t.Name())
 	ref, err := artifact.ParseReference(scope + "@" + desc.Digest.String())
