@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -343,7 +342,7 @@ func criticalNames(env *envelope.Envelope) (names []string, values map[string]an
 func rawChain(chain []*x509.Certificate) [][]byte {
 	raw := make([][]byte, len(chain))
 	for i, cert := range chain {
-		raw[i] = bytes.Clone(cert.Raw)
+		raw[i] = cert.Raw
 	}
 	return raw
 }

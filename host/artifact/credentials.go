@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
 )
@@ -123,12 +122,10 @@ func NewCredential(username, password string) Credential {
 // [*LoginError].
 func (c *Client) Login(ctx context.Context, store *CredentialStore, registry string, credential Credential) (existing bool, err error) {
 	fail := func(err error) (bool, error) { return false, &LoginError{Registry: registry, Err: err} }
-	target, err := remote.NewRegistry(registry)
+	target, ref, err := c.target(registry)
 	if err != nil {
-		return fail(errors.New("it is not a registry: give a host name, with a port if need be"))
+		return fail(err)
 	}
-	ref := Reference{Registry: registry}
-	c.once.Do(c.start)
 	base := *c.base
 	base.Credential = guardCredentials(func(_ context.Context, host string) (Credential, error) {
 		if host != ref.Host() {
@@ -136,7 +133,7 @@ func (c *Client) Login(ctx context.Context, store *CredentialStore, registry str
 		}
 		return credential, nil
 	}, c.plain, c.warn)
-	target.Client, target.PlainHTTP = newHostClient(ref.Host(), &base), c.plain(registry)
+	target.Client = newHostClient(ref.Host(), &base)
 	if err := target.Ping(ctx); err != nil {
 		return fail(registryError(ref.Host(), "check the credentials", err))
 	}

@@ -122,16 +122,12 @@ func (x *index) add(desc ocispec.Descriptor) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return x.addRaw(indexEntry{raw: raw, desc: desc}), nil
-}
-
-func (x *index) addRaw(entry indexEntry) bool {
 	changed, found := false, false
 	x.entries = slices.DeleteFunc(x.entries, func(old indexEntry) bool {
-		if !same(old.desc, entry.desc) {
+		if !same(old.desc, desc) {
 			return false
 		}
-		if !found && equalDescriptions(old.desc, entry.desc) {
+		if !found && equalDescriptions(old.desc, desc) {
 			found = true
 			return false
 		}
@@ -139,10 +135,10 @@ func (x *index) addRaw(entry indexEntry) bool {
 		return true
 	})
 	if found {
-		return changed
+		return changed, nil
 	}
-	x.entries = append(x.entries, entry)
-	return true
+	x.entries = append(x.entries, indexEntry{raw: raw, desc: desc})
+	return true, nil
 }
 
 // addMissing adds those entries of other whose content x does not list; entries without

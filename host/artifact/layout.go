@@ -377,20 +377,19 @@ func (l *Layout) surveyIndex(contents *layoutContents, index *index, depth int) 
 		if len(contents.manifests) == maxLayoutManifests {
 			return fmt.Errorf("more than %d manifests: %w", maxLayoutManifests, ErrTooLarge)
 		}
-		switch {
-		case isIndexType(desc.MediaType):
-			data, err := l.read(desc, MaxManifestSize)
-			if err != nil {
-				continue // nothing in it can be read from here; Resolve says why
-			}
-			contents.manifests[desc.Digest] = plain(desc)
-			if inner, err := parseIndex(data); err == nil && depth < maxLayoutDepth {
-				if err := l.surveyIndex(contents, inner, depth+1); err != nil {
-					return err
-				}
-			}
-		default:
+		if !isIndexType(desc.MediaType) {
 			l.surveyManifest(contents, desc)
+			continue
+		}
+		data, err := l.read(desc, MaxManifestSize)
+		if err != nil {
+			continue // nothing in it can be read from here; Resolve says why
+		}
+		contents.manifests[desc.Digest] = plain(desc)
+		if inner, err := parseIndex(data); err == nil && depth < maxLayoutDepth {
+			if err := l.surveyIndex(contents, inner, depth+1); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -403,18 +402,15 @@ func (l *Layout) surveyManifest(contents *layoutContents, desc ocispec.Descripto
 		contents.manifests[desc.Digest] = plain(desc)
 		return
 	}
+	var decoded *signatureManifest
 	data, err := l.read(desc, MaxManifestSize)
+	if err == nil {
+		contents.manifests[desc.Digest] = plain(desc)
+		decoded, err = decodeManifest(desc.MediaType, data)
+	}
 	if err != nil {
 		if desc.ArtifactType == TypeSignature {
 			l.warn(fmt.Sprintf("The signature manifest %s in OCI layout %s is skipped: %v.", oneLine(desc.Digest.String()), l.path, err))
-		}
-		return
-	}
-	contents.manifests[desc.Digest] = plain(desc)
-	decoded, err := decodeManifest(desc.MediaType, data)
-	if err != nil {
-		if desc.ArtifactType == TypeSignature {
-			l.warn(fmt.Sprintf("The signature manifest %s in OCI layout %s is skipped: %v.", desc.Digest, l.path, err))
 		}
 		return
 	}

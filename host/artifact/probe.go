@@ -33,13 +33,11 @@ type Probe struct {
 // in with when it wants that. Errors are a [*RegistryError] when there is no answer,
 // and that the name is not a registry's.
 func (c *Client) Probe(ctx context.Context, registry string) (*Probe, error) {
-	target, err := remote.NewRegistry(registry)
+	target, ref, err := c.target(registry)
 	if err != nil {
-		return nil, errors.New("it is not a registry: give a host name, with a port if need be")
+		return nil, err
 	}
-	ref := Reference{Registry: registry}
-	c.once.Do(c.start)
-	probe := &Probe{Plain: c.plain(registry)}
+	probe := &Probe{Plain: target.PlainHTTP}
 	base := url.URL{Scheme: "https", Host: ref.Host(), Path: "/v2/"}
 	if probe.Plain {
 		base.Scheme = "http"
@@ -68,11 +66,22 @@ func (c *Client) Probe(ctx context.Context, registry string) (*Probe, error) {
 	}
 	if probe.Credential {
 		c.mu.Lock()
-		target.Client, target.PlainHTTP = c.host(ref), probe.Plain
+		target.Client = c.host(ref)
 		c.mu.Unlock()
 		if err := target.Ping(ctx); err != nil {
 			probe.Denied = registryError(ref.Host(), "check the credentials", err)
 		}
 	}
 	return probe, nil
+}
+
+// target is a registry as a whole, without a client yet, by its host's name.
+func (c *Client) target(name string) (*remote.Registry, Reference, error) {
+	target, err := remote.NewRegistry(name)
+	if err != nil {
+		return nil, Reference{}, errors.New("it is not a registry: give a host name, with a port if need be")
+	}
+	c.once.Do(c.start)
+	target.PlainHTTP = c.plain(name)
+	return target, Reference{Registry: name}, nil
 }

@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -165,16 +166,12 @@ func (c *Client) start() {
 	if c.retry == nil {
 		c.retry = newRetryPolicy()
 	}
-	agent := c.UserAgent
-	if agent == "" {
-		agent = "signet"
-	}
 	c.base = &auth.Client{
 		Client:     newHTTPClient(transport, c.retry),
 		ClientID:   clientID,
 		Credential: guardCredentials(c.Credentials, c.plain, c.warn),
 	}
-	c.base.SetUserAgent(agent)
+	c.base.SetUserAgent(cmp.Or(c.UserAgent, "signet"))
 	c.hosts = map[string]*hostClient{}
 	c.repositories = map[repositoryKey]*remoteRepository{}
 	c.warned = map[string]bool{}
