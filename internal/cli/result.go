@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -59,6 +60,22 @@ func fileOf(w io.Writer) *os.File {
 	}
 	f, _ := w.(*os.File)
 	return f
+}
+
+// json prints a value as indented JSON.
+func (a *app) json(value any) error {
+	data, err := indented(value, "")
+	if err != nil {
+		return err
+	}
+	_, err = a.Stdout.Write(append(data, '\n'))
+	return err
+}
+
+// indented is JSON for people, of lines that begin with prefix.
+func indented(value any, prefix string) ([]byte, error) {
+	data, err := json.MarshalIndent(value, prefix, "  ")
+	return printableJSON(data), err
 }
 
 // table prints rows under a heading, columns three spaces apart.
