@@ -44,7 +44,7 @@ type SignatureOutcome struct {
 	Envelope *envelope.Envelope
 	// Target is the descriptor that the payload signs; zero without Envelope.
 	Target ocispec.Descriptor
-	// Checks lists each check once, in the specification's order.
+	// Checks lists each check once, in the order of [trust.Checks].
 	Checks []CheckResult
 	// Anchor is the certificate of the chain that a trust store vouches for, the
 	// one nearest to the root; nil when there is none.
@@ -112,17 +112,11 @@ type PluginUse struct {
 	Required bool
 }
 
-// checkOrder is the order in which an outcome lists the checks.
-var checkOrder = [...]trust.Check{
-	trust.CheckIntegrity, trust.CheckAuthenticity, trust.CheckExpiry,
-	trust.CheckAuthenticTimestamp, trust.CheckRevocation,
-}
-
 // newSignatureOutcome lists every check as not run, or as skipped where level
 // skips it.
 func newSignatureOutcome(digest string, level trust.Level) *SignatureOutcome {
-	outcome := &SignatureOutcome{Digest: digest, Checks: make([]CheckResult, len(checkOrder))}
-	for i, check := range checkOrder {
+	outcome := &SignatureOutcome{Digest: digest, Checks: make([]CheckResult, len(trust.Checks))}
+	for i, check := range trust.Checks {
 		action := level.Action(check)
 		status := StatusNotRun
 		if action == trust.ActionSkip {

@@ -19,6 +19,9 @@ const (
 	CheckRevocation         Check = "revocation"
 )
 
+// Checks lists the checks in the order in which reports show them.
+var Checks = []Check{CheckIntegrity, CheckAuthenticity, CheckExpiry, CheckAuthenticTimestamp, CheckRevocation}
+
 // Action says what a failed check leads to.
 type Action string
 

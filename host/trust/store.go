@@ -203,7 +203,8 @@ func (s *DirStore) Path(ref StoreRef) string {
 
 // Certificates reads a named store: every regular .pem, .crt or .cer file in it
 // (TS-03..08). One such file that cannot be read fails the whole store. Errors
-// are *StoreError, *CertificateFileError, or that the store cannot be accessed.
+// are *StoreError, *StoreAccessError, *CertificateFileError, or that the reference is
+// not one.
 func (s *DirStore) Certificates(_ context.Context, ref StoreRef) ([]*x509.Certificate, error) {
 	if !slices.Contains(StoreTypes, ref.Type) {
 		return nil, fmt.Errorf("unsupported trust store type: %s", ref.Type)

@@ -87,7 +87,7 @@ func explain(ctx context.Context, stores trust.Store, scope string, statement *t
 		Scope: scope, Statement: statementView{statement.Name, statement.Level.Name},
 		TrustStores: []explainedStore{}, TrustedIdentities: append([]string{}, statement.TrustedIdentities...), SignaturePlugins: statement.SignaturePlugins.String(),
 	}
-	for _, check := range []trust.Check{trust.CheckIntegrity, trust.CheckAuthenticity, trust.CheckExpiry, trust.CheckAuthenticTimestamp, trust.CheckRevocation} {
+	for _, check := range trust.Checks {
 		view.Checks = append(view.Checks, explainCheck(statement, check))
 	}
 	for _, ref := range statement.TrustStores {
