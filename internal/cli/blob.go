@@ -162,7 +162,7 @@ func (a *app) blobVerifyCommand() *cobra.Command {
 	flags.StringVarP(&signaturePath, "signature", "s", "", "filepath of the signature to be verified")
 	flags.StringVar(&mediaType, "media-type", "", "media type of the blob to verify")
 	flags.StringVar(&policy, "policy-name", "", "policy name to verify against. If not provided, the global policy is used if exists")
-	flags.StringArrayVar(&pluginConfig, "plugin-config", nil, "{key}={value} pairs that are passed as it is to a plugin, refer plugin's documentation to set appropriate values")
+	pluginConfigFlag(cmd, &pluginConfig)
 	flags.StringArrayVarP(&metadata, "user-metadata", "m", nil, "user defined {key}={value} pairs that must be present in the signature for successful verification if provided")
 	report := a.reportFlags(cmd, "text", "json")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -120,15 +120,10 @@ func collect(statements []*trust.Statement, names func(*trust.Statement) []strin
 
 // complete offers values for a flag on the shell's request.
 func (a *app) complete(cmd *cobra.Command, flag string, values func() []string) {
-	err := cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return values(), cobra.ShellCompDirectiveNoFileComp
-	})
-	if err != nil {
-		panic(err) // the flag's name is misspelt in this program
-	}
+	mustMark(cmd.RegisterFlagCompletionFunc(flag, completeArgs(values)))
 }
 
-// completeArgs offers values for arguments.
+// completeArgs offers values, and no files.
 func completeArgs(values func() []string) cobra.CompletionFunc {
 	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return values(), cobra.ShellCompDirectiveNoFileComp

@@ -6,12 +6,24 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/signet-project/signet/host"
 )
 
 // outputFlag adds --output; the first of the formats is the default.
 func (a *app) outputFlag(cmd *cobra.Command, value *string, formats ...string) {
 	cmd.Flags().StringVarP(value, "output", "o", formats[0], `output format, options: "`+strings.Join(formats, `", "`)+`"`)
 	a.complete(cmd, "output", func() []string { return formats })
+}
+
+// pluginConfigFlag adds --plugin-config.
+func pluginConfigFlag(cmd *cobra.Command, value *[]string) {
+	cmd.Flags().StringArrayVar(value, "plugin-config", nil, "{key}={value} pairs that are passed as it is to a plugin, refer plugin's documentation to set appropriate values")
+}
+
+// maxSignaturesFlag adds --max-signatures.
+func maxSignaturesFlag(cmd *cobra.Command, value *int) {
+	cmd.Flags().IntVar(value, "max-signatures", host.DefaultMaxSignatures, "maximum number of signatures to evaluate or examine")
 }
 
 func checkOutput(output string, formats ...string) error {

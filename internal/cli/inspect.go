@@ -16,7 +16,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
-	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/artifact"
 	"github.com/signet-project/signet/host/envelope"
 	"github.com/signet-project/signet/host/pki"
@@ -55,7 +54,7 @@ trust policy in force or by the one of --policy; that does not change the exit s
 	a.debugFlag(cmd)
 	a.outputFlag(cmd, &f.output, "tree", "json", "html")
 	cmd.Flags().BoolVar(&f.layout, "oci-layout", false, "inspect signatures stored in OCI image layout")
-	cmd.Flags().IntVar(&f.maxSignatures, "max-signatures", host.DefaultMaxSignatures, "maximum number of signatures to evaluate or examine")
+	maxSignaturesFlag(cmd, &f.maxSignatures)
 	cmd.Flags().StringVar(&f.policy, "policy", "", "file with the trust policy whose verdict the page shows (default: the one in force)")
 	cmd.Flags().StringVar(&f.scope, "scope", "", "trust policy scope for the verdict on the page (default: the repository; needed with --oci-layout)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -83,7 +83,7 @@ func (a *app) keyAddCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&plugin, "plugin", "", "signing plugin name")
 	cmd.Flags().StringVar(&id, "id", "", "key id (required if --plugin is set)")
-	cmd.Flags().StringArrayVar(&pluginConfig, "plugin-config", nil, "{key}={value} pairs that are passed as it is to a plugin, refer plugin's documentation to set appropriate values")
+	pluginConfigFlag(cmd, &pluginConfig)
 	cmd.Flags().StringVar(&chain, "certificate-chain", "", "PEM file with the certificates of the key, passed to the plugin as configuration certificate_chain")
 	cmd.Flags().BoolVar(&makeDefault, "default", false, "mark as default")
 	a.debugFlag(cmd)

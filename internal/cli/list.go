@@ -7,7 +7,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/spf13/cobra"
 
-	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/artifact"
 )
 
@@ -30,7 +29,7 @@ func (a *app) listCommand() *cobra.Command {
 	a.debugFlag(cmd)
 	a.outputFlag(cmd, &output, "tree", "json")
 	cmd.Flags().BoolVar(&layout, "oci-layout", false, "list signatures stored in OCI image layout")
-	cmd.Flags().IntVar(&maxSignatures, "max-signatures", host.DefaultMaxSignatures, "maximum number of signatures to evaluate or examine")
+	maxSignaturesFlag(cmd, &maxSignatures)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkOutput(output, "tree", "json"); err != nil {
 			return err

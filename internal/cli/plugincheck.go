@@ -73,7 +73,7 @@ ways, and signs with the keys given. The exit status is 1 when a MUST is broken.
 	}
 	a.debugFlag(cmd)
 	cmd.Flags().StringArrayVar(&ids, "id", nil, "id of a key that the plugin can sign with; may be given several times, best for each key type, and one whose chain is a self-signed certificate")
-	cmd.Flags().StringArrayVar(&pluginConfig, "plugin-config", nil, "{key}={value} pairs that are passed as it is to a plugin, refer plugin's documentation to set appropriate values")
+	pluginConfigFlag(cmd, &pluginConfig)
 	cmd.Flags().DurationVar(&timeout, "timeout", conformance.DefaultTimeout, "how long a call may take")
 	a.outputFlag(cmd, &output, "table", "json", "junit")
 	return cmd

@@ -24,11 +24,11 @@ type progress struct {
 // it and no debug log goes there. Until stop, what the app writes to the terminal stands
 // above the bar.
 func (a *app) startProgress(verb string, total int) *progress {
-	errors, ok := a.Stderr.(*lineWriter)
+	stderr, ok := a.Stderr.(*lineWriter)
 	if !ok {
 		return nil
 	}
-	terminal := asTerminal(errors.w)
+	terminal := asTerminal(stderr.w)
 	if terminal == nil || a.debug || a.getenv("TERM") == "dumb" {
 		return nil
 	}
@@ -44,7 +44,7 @@ func (a *app) startProgress(verb string, total int) *progress {
 		mpb.AppendDecorators(decor.Any(p.rest)),
 	)
 	p.bar.SetTotal(int64(total), false)
-	p.restore = errors.redirect(p.container)
+	p.restore = stderr.redirect(p.container)
 	if asTerminal(a.Stdout) != nil {
 		stdout := a.Stdout
 		a.Stdout = p.container

@@ -35,7 +35,7 @@ func (a *app) signerFlags(cmd *cobra.Command) *signerFlags {
 	flags.StringVar(&f.plugin, "plugin", "", "signing plugin name (required if --id is set). This is mutually exclusive with the --key flag")
 	flags.StringVar(&f.format, "signature-format", a.defaultFormat(), `signature envelope format, options: "jws", "cose"`)
 	flags.DurationVarP(&f.expiry, "expiry", "e", 0, `optional expiry that provides a "best by use" time for the artifact. The duration is specified in minutes(m) and/or hours(h). For example: 12h, 30m, 3h20m`)
-	flags.StringArrayVar(&f.pluginConfig, "plugin-config", nil, "{key}={value} pairs that are passed as it is to a plugin, refer plugin's documentation to set appropriate values")
+	pluginConfigFlag(cmd, &f.pluginConfig)
 	flags.StringArrayVarP(&f.metadata, "user-metadata", "m", nil, "{key}={value} pairs that are added to the signature payload")
 	flags.StringVar(&f.timestampURL, "timestamp-url", "", "RFC 3161 Timestamping Authority (TSA) server URL")
 	flags.StringVar(&f.timestampRoot, "timestamp-root-cert", "", "filepath of timestamp authority root certificate")
@@ -100,8 +100,8 @@ func (a *app) signer(ctx context.Context, f *signerFlags, flagSet func(string) b
 	return signer, end, nil
 }
 
-// signingKey opens the key that the flags name, and notes what was chosen. end is to be called when it is not
-// needed any more.
+// signingKey opens the key that the flags name, and notes what was chosen. end is to be
+// called when it is not needed any more.
 func (a *app) signingKey(ctx context.Context, f *signerFlags, pluginConfig map[string]string, kind host.Kind, signatures int) (key host.Key, end func(), err error) {
 	named := config.Key{ID: f.id, PluginName: f.plugin}
 	if f.plugin == "" {

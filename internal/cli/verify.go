@@ -50,9 +50,9 @@ policy has a threshold.
 	f := &verifyFlags{registry: a.registryFlags(cmd), bulk: a.bulkFlags(cmd, "verify", 16)}
 	a.debugFlag(cmd)
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.pluginConfig, "plugin-config", nil, "{key}={value} pairs that are passed as it is to a plugin, refer plugin's documentation to set appropriate values")
+	pluginConfigFlag(cmd, &f.pluginConfig)
 	flags.StringArrayVarP(&f.metadata, "user-metadata", "m", nil, "user defined {key}={value} pairs that must be present in the signature for successful verification if provided")
-	flags.IntVar(&f.maxSignatures, "max-signatures", host.DefaultMaxSignatures, "maximum number of signatures to evaluate or examine")
+	maxSignaturesFlag(cmd, &f.maxSignatures)
 	flags.BoolVar(&f.layout, "oci-layout", false, "verify the artifact stored as OCI image layout")
 	flags.StringVar(&f.scope, "scope", "", "set trust policy scope for artifact verification, required and can only be used when flag \"--oci-layout\" is set")
 	cmd.MarkFlagsRequiredTogether("oci-layout", "scope")
