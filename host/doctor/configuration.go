@@ -46,7 +46,8 @@ func (e *examination) settings() {
 		e.add(Configuration, Note, path, fmt.Sprintf("registry %s is spoken to by plain HTTP: who is on the way can read and change what is exchanged", host), "take it out of insecureRegistries once the registry speaks TLS")
 	}
 	e.caFile(path, "caFile", settings.CAFile)
-	for host, registry := range settings.Registries {
+	for _, host := range slices.Sorted(maps.Keys(settings.Registries)) {
+		registry := settings.Registries[host]
 		e.caFile(path, "caFile of registry "+host, registry.CAFile)
 		e.clientCertificate(path, host, registry)
 	}

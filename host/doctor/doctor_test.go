@@ -321,6 +321,31 @@ func TestQuoted(t *testing.T) {
 	})
 }
 
+// TestSettingsOrder holds that the same settings give the same findings in the same order.
+func TestSettingsOrder(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	registries, subjects := map[string]any{}, []string{}
+	for i := range 8 {
+		name := fmt.Sprintf("registry%d.example", i)
+		registries[name] = map[string]string{"caFile": "none.pem"}
+		subjects = append(subjects, name)
+	}
+	settings, _ := json.Marshal(map[string]any{"registries": registries})
+	h.write("config.json", string(settings))
+	var found []string
+	for _, f := range h.examine(&Doctor{}) {
+		if f.Area == Configuration && f.Severity == Broken {
+			_, rest, _ := strings.Cut(f.Message, "caFile of registry ")
+			name, _, _ := strings.Cut(rest, " ")
+			found = append(found, name)
+		}
+	}
+	if !slices.Equal(found, subjects) {
+		t.Errorf("found %q", found)
+	}
+}
+
 // TestLeaf is not parallel: it sets a variable of the environment.
 func TestLeaf(t *testing.T) {
 	t.Run("REG-15 client certificate that tls does not parse", func(t *testing.T) {
