@@ -184,12 +184,8 @@ func (k *key) Select(ctx context.Context, certs []*x509.Certificate) (signer.Key
 	if err != nil {
 		return nil, err
 	}
-	name, err := parseKeyID(k.id)
-	if err != nil {
-		return nil, err
-	}
 	for _, version := range others[:min(len(others), maxReads)] {
-		other, err := k.vault.readKey(ctx, k.id, name, version)
+		other, err := k.vault.readKey(ctx, k.id, keyName{name: k.name}, version)
 		if err != nil {
 			return nil, err
 		}

@@ -26,7 +26,7 @@ type key struct {
 	id     string // as the host has it
 	path   keyPath
 	// ownChain says that the certificates kept with the key count, because the
-	// user names no others.
+	// user names no file of others.
 	ownChain bool
 
 	turn     *semaphore.Weighted // of 1; guards versions

@@ -65,7 +65,7 @@ func (ss *servers) open(_ context.Context, keyID string, config map[string]strin
 	if err != nil {
 		return nil, err
 	}
-	return &key{server: s, id: keyID, path: path, turn: semaphore.NewWeighted(1), ownChain: config[signer.ConfigCertificateChain] == "" && s.settings.kv == nil}, nil
+	return &key{server: s, id: keyID, path: path, turn: semaphore.NewWeighted(1), ownChain: config[signer.ConfigCertificateChain] == ""}, nil
 }
 
 func (ss *servers) server(config map[string]string) (*server, error) {

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net/http"
@@ -70,11 +71,7 @@ func (s *settings) transport() (*http.Transport, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone() // with ProxyFromEnvironment
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	transport.MaxIdleConnsPerHost = 16
-	proxy := s.env("PROXY_ADDR")
-	if proxy == "" {
-		proxy = s.env("HTTP_PROXY")
-	}
-	if proxy != "" {
+	if proxy := cmp.Or(s.env("PROXY_ADDR"), s.env("HTTP_PROXY")); proxy != "" {
 		u, err := url.Parse(proxy)
 		if err != nil || u.Host == "" {
 			return nil, protocol.Errorf(protocol.CodeValidation, "VAULT_PROXY_ADDR or VAULT_HTTP_PROXY is not a URL")

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -77,10 +78,7 @@ func readSettings(config map[string]string, getenv func(string) string) (*settin
 	if err := signer.CheckConfig(config, known...); err != nil {
 		return nil, err
 	}
-	s := &settings{config: config, getenv: getenv, home: getenv("HOME")}
-	if s.home == "" {
-		s.home = getenv("USERPROFILE")
-	}
+	s := &settings{config: config, getenv: getenv, home: cmp.Or(getenv("HOME"), getenv("USERPROFILE"))}
 	if text := config[ConfigKV]; text != "" {
 		kv, err := parseKVPath(text)
 		if err != nil {
@@ -103,28 +101,17 @@ func readSettings(config map[string]string, getenv func(string) string) (*settin
 
 // get returns a setting from the configuration or else the environment.
 func (s *settings) get(name string) string {
-	if value := s.config[name]; value != "" {
-		return value
-	}
-	return s.env(environment[name])
+	return cmp.Or(s.config[name], s.env(environment[name]))
 }
 
 // env returns the environment variable BAO_name or else VAULT_name.
 func (s *settings) env(name string) string {
-	if value := s.getenv("BAO_" + name); value != "" {
-		return value
-	}
-	return s.getenv("VAULT_" + name)
+	return cmp.Or(s.getenv("BAO_"+name), s.getenv("VAULT_"+name))
 }
 
 // address is that of the server, or of an agent in front of it.
 func (s *settings) address() string {
-	for _, address := range []string{s.config[ConfigAddress], s.env("AGENT_ADDR"), s.env("ADDR")} {
-		if address != "" {
-			return address
-		}
-	}
-	return defaultAddress
+	return cmp.Or(s.config[ConfigAddress], s.env("AGENT_ADDR"), s.env("ADDR"), defaultAddress)
 }
 
 func (s *settings) chooseMethod() (method, error) {
