@@ -46,15 +46,7 @@ func (r *reply) String() string {
 
 // refused tells whether the plugin failed with one of the codes.
 func (r *reply) refused(codes ...protocol.ErrorCode) bool {
-	if r.failure == nil {
-		return false
-	}
-	for _, code := range codes {
-		if r.failure.Code == code {
-			return true
-		}
-	}
-	return false
+	return r.failure != nil && slices.Contains(codes, r.failure.Code)
 }
 
 // meant is the error that the plugin seems to have meant with a reply that is neither

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -220,12 +221,7 @@ func (c *Checker) logger() *slog.Logger {
 	return c.Logger
 }
 
-func (c *Checker) maxAge() time.Duration {
-	if c.MaxAge == 0 {
-		return DefaultMaxAge
-	}
-	return c.MaxAge
-}
+func (c *Checker) maxAge() time.Duration { return cmp.Or(c.MaxAge, DefaultMaxAge) }
 
 // reusable tells whether an answer fetched at a time may be used again now.
 func (c *Checker) reusable(fetchedAt, now time.Time) bool {

@@ -314,8 +314,7 @@ func (c *Checker) addDelta(ctx context.Context, t *target, p *pair, from origin)
 }
 
 func deltaURLs(t *target, base *list) []string {
-	urls := append([]string(nil), base.freshest.urls...)
-	return append(urls, t.freshest.urls...)
+	return slices.Concat(base.freshest.urls, t.freshest.urls)
 }
 
 // recallList returns a list from memory that may be used again, or nil.

@@ -6,7 +6,7 @@ import (
 )
 
 // memory is a cache that forgets what has not been used for longest once the
-// costs of its values exceed limit. The zero value with a limit is ready to use.
+// costs of its values exceed a limit. The zero value is ready to use.
 type memory[K comparable, V any] struct {
 	mu      sync.Mutex
 	entries map[K]*linked.Element // of *remembered[K, V]

@@ -61,8 +61,7 @@ func (v Version) Compare(w Version) int {
 			return c
 		}
 	}
-	switch {
-	case v.prerelease == nil || w.prerelease == nil:
+	if v.prerelease == nil || w.prerelease == nil {
 		// A version without a pre-release comes after one with.
 		return cmp.Compare(len(w.prerelease), len(v.prerelease))
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 
 	"github.com/signet-project/signet/host"
 	"github.com/signet-project/signet/host/artifact"
@@ -101,7 +100,7 @@ func (a *app) registryAdvice(err *artifact.RegistryError) string {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "If an authority of your organisation issued the server's certificate, name it with --ca-file, or as caFile in " + config.SettingsPath(a.dirs.Config) + "."
 	}
-	if strings.Contains(err.Err.Error(), http.ErrSchemeMismatch.Error()) {
+	if errors.Is(err, http.ErrSchemeMismatch) {
 		return "The registry does not speak TLS. A registry for tests can be reached with --insecure-registry."
 	}
 	if _, ok := errors.AsType[net.Error](err); ok {
