@@ -30,19 +30,22 @@ func adoptOrphans() {
 	}
 }
 
-func disownOrphans() {
+// disownOrphans undoes one adoptOrphans. The last of the calls that run at a time kills
+// what is branded and has no mark, which may come from any of them; it tells whether any
+// of that was still running. No call starts meanwhile.
+func disownOrphans() (left bool) {
 	orphans.Lock()
 	defer orphans.Unlock()
-	if orphans.calls--; orphans.calls == 0 {
-		unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, uintptr(orphans.before), 0, 0, 0)
+	if orphans.calls--; orphans.calls > 0 {
+		return false
 	}
-}
-
-// onlyCall tells whether no more than one call is running.
-func onlyCall() bool {
-	orphans.Lock()
-	defer orphans.Unlock()
-	return orphans.calls == 1
+	if !bornBranded() && childrenLeft() {
+		found := orphansThat(unmarked)
+		left = anyRuns(found)
+		sweep(found, unmarked)
+	}
+	unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, uintptr(orphans.before), 0, 0, 0)
+	return left
 }
 
 // A mark tells a call's descendants from other calls' and from children that the
@@ -66,7 +69,8 @@ func (m mark) covers(value uint64) bool {
 	return value != 0 && value <= m.value && m.value-value < m.width
 }
 
-// setMark gives a process that has just been started a mark of its own; the zero one, which covers nothing, when the system does not let us.
+// setMark gives a process that has just been started a mark of its own; the zero one,
+// which covers nothing, when the system does not let us.
 func setMark(pid int) mark {
 	m := nextMark()
 	limit := unix.Rlimit{Cur: m.value, Max: m.value}
@@ -86,7 +90,8 @@ const brandFlag = 0x80 // PF_MCE_PROCESS of the kernel's sched.h
 
 // brand brands what this thread starts until unbrand is called. It does nothing where
 // everything of ours has a brand, as that of a host that is itself a plugin, or where the
-// system does not let us.
+// system does not let us. (What a plugin's plugins leave before they have a mark is found
+// when that plugin has ended.)
 func brand() (unbrand func()) {
 	const set, late, clear = 1, 0, 0 // of prctl's PR_MCE_KILL
 	if bornBranded() || unix.Prctl(unix.PR_MCE_KILL, set, late, 0, 0) != nil {
@@ -103,6 +108,10 @@ func isBranded(pid int) bool {
 	flags, err := strconv.ParseUint(stat(pid).flags, 10, 64)
 	return err == nil && flags&brandFlag != 0
 }
+
+// unmarked tells whether a child of ours was started by a plugin, or what a plugin
+// started, before that had its mark.
+func unmarked(pid int) bool { return isBranded(pid) && markOf(pid) == markOf(os.Getpid()) }
 
 func nextMark() mark {
 	const highest, width = 1 << 62, 1 << 20

@@ -73,18 +73,18 @@ func (p *Process) wait() error {
 	<-p.platform.exited
 	running := childrenRun()
 	if running {
-		left := p.descendants()
-		p.left = slices.ContainsFunc(left, func(pid int) bool { return !isZombie(pid) })
+		left := orphansThat(p.descends)
+		p.left = anyRuns(left)
 		p.kill()
-		if len(left) > 0 {
-			p.sweep()
-		}
+		sweep(left, p.descends)
 	}
-	disownOrphans()
 	p.setEnded()
 	err := p.cmd.Wait()
 	if !running && childrenLeft() {
 		p.reap()
+	}
+	if disownOrphans() {
+		p.left = true
 	}
 	close(p.platform.finished)
 	return err
@@ -120,50 +120,52 @@ func hasChildren(way int) bool {
 	}
 }
 
-// descendants lists what the process left behind, as far as it has become ours,
-// the subreaper's: once the process itself has ended, each of its descendants sits
-// below one that has. They are known by their mark or their process group.
-func (p *Process) descendants() []int {
-	return slices.DeleteFunc(children(os.Getpid()), func(pid int) bool {
-		return pid == p.platform.pid || !p.owns(pid)
-	})
+// orphansThat lists the children of ours that are of a kind.
+func orphansThat(are func(pid int) bool) []int {
+	return slices.DeleteFunc(children(os.Getpid()), func(pid int) bool { return !are(pid) })
 }
 
-// sweep kills the descendants and reaps them.
-func (p *Process) sweep() {
+// anyRuns tells whether not all of them are zombies.
+func anyRuns(pids []int) bool {
+	return slices.ContainsFunc(pids, func(pid int) bool { return !isZombie(pid) })
+}
+
+// sweep kills and reaps children of ours, with what is below them, until there are none
+// of that kind.
+func sweep(left []int, are func(pid int) bool) {
 	const patience = 10 * time.Second // for those that hang in the kernel
 	pause := 100 * time.Microsecond
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); pause = min(2*pause, 10*time.Millisecond) {
-		left := p.descendants()
-		if len(left) == 0 {
-			return
-		}
+	deadline := time.Now().Add(patience)
+	for len(left) > 0 && time.Now().Before(deadline) {
 		for _, pid := range left {
 			killTree(pid, 0)
 			unix.Wait4(pid, nil, unix.WNOHANG, nil)
 		}
 		time.Sleep(pause)
+		pause = min(2*pause, 10*time.Millisecond)
+		left = orphansThat(are)
 	}
 }
 
 // reap reaps those descendants that have ended without that anybody noticed.
 func (p *Process) reap() {
-	for _, pid := range p.descendants() {
+	for _, pid := range orphansThat(p.descends) {
 		unix.Wait4(pid, nil, unix.WNOHANG, nil)
 	}
 }
 
-// owns tells whether a child of ours comes from this process. One that was started before
-// its parent was marked can come from any process that runs here: it is owned by the last
-// of them.
-func (p *Process) owns(pid int) bool {
+// descends tells whether a child of ours, the subreaper's, is something that the process
+// left behind: once it has ended, each of its descendants sits below such a child. They
+// are known by their mark or their process group.
+func (p *Process) descends(pid int) bool {
+	if pid == p.platform.pid {
+		return false
+	}
 	if p.platform.mark.covers(markOf(pid)) {
 		return true
 	}
-	if group, err := unix.Getpgid(pid); err == nil && group == p.platform.pid {
-		return true
-	}
-	return onlyCall() && isBranded(pid) && markOf(pid) == markOf(os.Getpid())
+	group, err := unix.Getpgid(pid)
+	return err == nil && group == p.platform.pid
 }
 
 // killTree kills a process and what is below it, stopping parents first, so that

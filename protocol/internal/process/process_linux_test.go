@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -94,4 +97,72 @@ func TestBrand(t *testing.T) {
 	running.Wait()
 	other.Process.Kill()
 	other.Wait()
+}
+
+// TestUnmarked runs many at a time where nothing gets a mark: what they leave is found,
+// at the latest when the last of them has ended, and none takes another's end for its own.
+func TestUnmarked(t *testing.T) {
+	before := lastMark.mark
+	lastMark.mark = mark{1, 1} // the last one
+	t.Cleanup(func() { lastMark.mark = before })
+	for range 50 {
+		var calls sync.WaitGroup
+		for _, script := range []string{"true", "true", "setsid sleep 60 &", "setsid sleep 60 &"} {
+			calls.Go(func() {
+				running, err := Start(t.Context(), exec.Command("sh", "-c", script), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := running.Wait(); err != nil {
+					t.Errorf("%s: %v", script, err)
+				}
+			})
+		}
+		calls.Wait()
+		if childrenLeft() {
+			t.Fatal("children are left")
+		}
+	}
+}
+
+// TestOwnChildren runs this test as a plugin that is a host itself: what it starts beside
+// its own plugins stays alive when they end.
+func TestOwnChildren(t *testing.T) {
+	const nested, alive = "SIGNET_TEST_NESTED", "alive"
+	if os.Getenv(nested) == "" {
+		output, err := os.Create(filepath.Join(t.TempDir(), "output"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer output.Close()
+		plugin := exec.Command(os.Args[0], "-test.run=^TestOwnChildren$")
+		plugin.Env = append(os.Environ(), nested+"=1")
+		plugin.Stdout = output
+		running, err := Start(t.Context(), plugin, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := running.Wait(); err != nil {
+			t.Error(err)
+		}
+		if text, err := os.ReadFile(output.Name()); err != nil || !strings.Contains(string(text), alive) {
+			t.Errorf("the plugin says %q, %v", text, err)
+		}
+		return
+	}
+	own := exec.Command("sleep", "60")
+	if err := own.Start(); err != nil {
+		t.Fatal(err)
+	}
+	running, err := Start(t.Context(), exec.Command("true"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running.Wait()
+	if state := stat(own.Process.Pid).state; bornBranded() && state != "" && state != "Z" {
+		fmt.Println(alive)
+	}
+	own.Process.Kill()
+	own.Wait()
 }
