@@ -156,14 +156,17 @@ func readVerdicts(file io.Reader, basis string) (verdicts map[string]Verdict, en
 	for number := 1; ; number++ {
 		line, err := readLine(lines)
 		switch {
-		case errors.Is(err, io.EOF) && (len(line) == 0 || line[0] == '{'):
-			return verdicts, end, nil
 		case err != nil && !errors.Is(err, io.EOF):
 			return nil, 0, fmt.Errorf("line %d: %w", number, err)
+		case err != nil && isBeginning(line):
+			return verdicts, end, nil
 		}
 		var verdict Verdict
 		if json.Unmarshal(line, &verdict) != nil || verdict.Reference == "" || verdict.Result == "" {
 			return nil, 0, fmt.Errorf("line %d is not a result of an earlier run: nothing was changed", number)
+		}
+		if err != nil { // only the line feed is missing
+			return verdicts, end, nil
 		}
 		end += int64(len(line))
 		if verdict.Final && verdict.Basis == basis {
@@ -171,6 +174,12 @@ func readVerdicts(file io.Reader, basis string) (verdicts map[string]Verdict, en
 			verdicts[verdict.Reference] = verdict
 		}
 	}
+}
+
+// isBeginning tells whether a text that no line feed ends may be what a killed run wrote
+// of a line. A whole JSON object is none: it may be all there is of another file.
+func isBeginning(text []byte) bool {
+	return len(text) == 0 || text[0] == '{' && !json.Valid(text)
 }
 
 // readLine returns a line with its line feed; with io.EOF, the rest without one.

@@ -110,6 +110,7 @@ func TestNotAJournal(t *testing.T) {
 		"text":              "registry.example/app:v1\n",
 		"text without end":  "registry.example/app:v1",
 		"other JSON":        "{\"version\":\"1.0\"}\n",
+		"JSON without end":  `{"auths":{}}`,
 		"no reference":      "{\"result\":\"verified\"}\n",
 		"a blank line":      line(t, "a", true, basis) + "\n\n",
 		"broken in between": line(t, "a", true, basis) + "\n{\"ref\n" + line(t, "b", true, basis) + "\n",
