@@ -138,6 +138,9 @@ func (i cborItem) bytes() ([]byte, bool) {
 	return i.body, i.major == majorBytes
 }
 
+// isNull tells null from all other items.
+func (i cborItem) isNull() bool { return i.major == majorSimple && i.info == simpleNull }
+
 // integer returns an integer; false for other items and for what int64 cannot
 // hold.
 func (i cborItem) integer() (int64, bool) {

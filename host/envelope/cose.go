@@ -53,7 +53,7 @@ func (p *Parser) parseCOSE(data []byte) (*Envelope, error) {
 	if e.Signature, ok = signature.bytes(); !ok {
 		return nil, syntax(errors.New("the signature is not a byte string"))
 	}
-	if e.Payload, ok = payload.bytes(); !ok && payload.info != simpleNull {
+	if e.Payload, ok = payload.bytes(); !ok && !payload.isNull() {
 		return nil, syntax(errors.New("the payload is not a byte string"))
 	}
 	if len(e.Signature) == 0 {

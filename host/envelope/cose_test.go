@@ -76,6 +76,7 @@ func TestCOSEStructure(t *testing.T) {
 		{"ENV-33 signature no byte string", edited(func(p *coseParts) { p.Signature = "text" }), "the signature is not a byte string"},
 		{"ENV-33 signature tagged", edited(func(p *coseParts) { p.Signature = cbor.Tag{Number: 24, Content: []byte{1}} }), "the signature is not a byte string"},
 		{"ENV-33 payload no byte string", edited(func(p *coseParts) { p.Payload = "text" }), "the payload is not a byte string"},
+		{"ENV-33 payload a text whose length reads like null", edited(func(p *coseParts) { p.Payload = "twenty-two characters!" }), "the payload is not a byte string"},
 		{"ENV-33 payload an array of numbers", edited(func(p *coseParts) { p.Payload = []int{1} }), "the payload is not a byte string"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
