@@ -537,13 +537,14 @@ func (l *Layout) writeFile(name string, mode fs.FileMode, content io.Reader) (er
 	if _, err := io.Copy(temp, content); err != nil {
 		return err
 	}
+	// By its name it could be a link by now, put there by somebody who shares the layout.
+	if err := temp.Chmod(mode); err != nil {
+		return err
+	}
 	if err := temp.Sync(); err != nil {
 		return err
 	}
 	if err := temp.Close(); err != nil {
-		return err
-	}
-	if err := os.Chmod(temp.Name(), mode); err != nil {
 		return err
 	}
 	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {

@@ -321,6 +321,26 @@ func TestLayoutStorage(t *testing.T) {
 			t.Error(left, err)
 		}
 	})
+	t.Run("who puts a link in the place of a file being written changes nothing outside", func(t *testing.T) {
+		l := newTestLayout(t)
+		layout := second(OpenLayout(t.Context(), l.path))
+		outside := filepath.Join(t.TempDir(), "private")
+		if err := os.WriteFile(outside, []byte("private"), 0o400); err != nil {
+			t.Fatal(err)
+		}
+		before := second(os.Stat(outside)).Mode()
+		content := readerFunc(func() {
+			for _, temp := range second(filepath.Glob(filepath.Join(l.path, ".signet-*"))) {
+				if err := errors.Join(os.Rename(temp, temp+"-moved"), os.Symlink(outside, temp)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		_ = layout.PushBlob(t.Context(), describe("", nil), content) // may fail, or come to nothing
+		if after := second(os.Stat(outside)).Mode(); after != before {
+			t.Errorf("the file outside has mode %v, before %v", after, before)
+		}
+	})
 	t.Run("a blob that was damaged is stored again", func(t *testing.T) {
 		l := newTestLayout(t)
 		layout := second(OpenLayout(t.Context(), l.path))
