@@ -49,12 +49,12 @@ func remember(seen seenFile) (_ memoryFile, ok bool) {
 }
 
 // recall returns what was read of a file that looks like info now; ok is false when
-// it is not known, or looked different.
+// it is not known, looked different, or can be written by others.
 func (m *memory) recall(path string, info fs.FileInfo) (_ seenFile, ok bool) {
 	then, known := m.Files[path]
 	seen := seenFile{info: info, readAt: time.Unix(0, then.ReadAt), sha256: then.SHA256}
 	now, ok := remember(seen)
-	return seen, known && ok && now == then
+	return seen, known && ok && now == then && checkInfo("", path, info) == nil
 }
 
 // memoryPath is the memory file of a plugin; empty when nothing is to be remembered.

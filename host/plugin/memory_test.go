@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -129,6 +130,33 @@ func TestMemory(t *testing.T) {
 		if err := os.Chtimes(path, time.Time{}, info.ModTime()); err != nil {
 			t.Fatal(err)
 		}
+		_, err = NewManager(dir, opts).Get(t.Context(), "x")
+		if _, ok := errors.AsType[*PinError](err); !ok {
+			t.Error(err)
+		}
+	})
+	t.Run("forgotten when others can write one of its files, which shows in no time while they have it mapped", func(t *testing.T) {
+		dir, opts := remembering(t)
+		path := filepath.Join(dir, "x", "lib", "a.so")
+		if err := os.Chmod(path, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := NewManager(dir, opts).Pin(t.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		content, err := syscall.Mmap(int(file.Fd()), 0, len("code"), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Munmap(content)
+		copy(content, "code") // only the first write to a page touches the file
+		filesRead(t, dir, opts)
+		copy(content, "evil")
 		_, err = NewManager(dir, opts).Get(t.Context(), "x")
 		if _, ok := errors.AsType[*PinError](err); !ok {
 			t.Error(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -229,13 +230,29 @@ var errReplacing = errors.New("the executable is being replaced; try again")
 // judgeWritable tells whether others could replace a plugin or the pins, and warns
 // of it, or refuses when pins are required.
 func (m *Manager) judgeWritable(name, path string) (exposed bool, err error) {
-	err = checkWritable(name, m.dir, path, filepath.Dir(path), m.dir, m.store.path())
+	return m.judge(checkWritable(name, m.dir, path, filepath.Dir(path), m.dir, m.store.path()))
+}
+
+// judge is judgeWritable for what was found out.
+func (m *Manager) judge(err error) (exposed bool, _ error) {
 	writable, exposed := errors.AsType[*WritableError](err)
 	if exposed && !m.opts.RequirePins {
 		m.warn(writable)
 		return true, nil
 	}
 	return exposed, err
+}
+
+// checkTree is checkWritable for what was seen below a plugin's directory dir.
+func checkTree(name, dir string, t *tree) error {
+	for _, seen := range []map[string]seenFile{t.dirs, t.seen} {
+		for _, path := range slices.Sorted(maps.Keys(seen)) {
+			if err := checkInfo(name, filepath.Join(dir, path), seen[path].info); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // checkPin compares the files below root, hashed again only where they were
@@ -256,6 +273,11 @@ func (m *Manager) checkPin(o *opened, name string, root *os.Root, entry *lockEnt
 		return nil, fmt.Errorf("compare plugin %s with its pin: %w", name, err)
 	}
 	record.last = t
+	if !o.exposed {
+		if o.exposed, err = m.judge(checkTree(name, filepath.Dir(o.path), t)); err != nil {
+			return nil, err
+		}
+	}
 	o.digest = t.digest()
 	pin := entry.find(o.digest)
 	if pin == nil {

@@ -153,6 +153,9 @@ func (m *Manager) verify(name string, entry *lockEntry) PinReport {
 	}
 	dir := filepath.Join(m.dir, name)
 	exposed := checkWritable(name, m.dir, filepath.Join(dir, BinaryName(name)), dir, m.dir, m.store.path())
+	if exposed == nil {
+		exposed = checkTree(name, dir, t)
+	}
 	if writable, ok := errors.AsType[*WritableError](exposed); ok {
 		report.Exposed = writable
 		report.Refused = report.Refused || m.opts.RequirePins

@@ -92,6 +92,37 @@ func TestWritable(t *testing.T) {
 		_, err := m.Get(t.Context(), "x")
 		check(err)
 	})
+	for _, path := range []string{"lib/a.so", "lib"} {
+		t.Run("Hostile writable by others: "+path+" of a plugin with a pin", func(t *testing.T) {
+			var warned []error
+			m := pinned(t, Options{Warn: func(err error) { warned = append(warned, err) }})
+			path := filepath.Join(m.dir, "x", filepath.FromSlash(path))
+			if err := os.Chmod(path, 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Pin(t.Context(), "x"); err != nil {
+				t.Fatal(err)
+			}
+			check := func(err error) {
+				t.Helper()
+				if writable, ok := errors.AsType[*WritableError](err); !ok || writable.Owner || writable.Path != path {
+					t.Error(err)
+				}
+			}
+			if _, err := m.Get(t.Context(), "x"); err != nil || len(warned) != 1 {
+				t.Fatal(err, warned)
+			}
+			check(warned[0])
+			strict := NewManager(m.dir, Options{RequirePins: true})
+			_, err := strict.Get(t.Context(), "x")
+			check(err)
+			reports, err := strict.Verify(t.Context(), "x")
+			if err != nil || !reports[0].Refused {
+				t.Fatal(reports, err)
+			}
+			check(reports[0].Exposed)
+		})
+	}
 	t.Run("Hostile reached by a link in a directory others can write", func(t *testing.T) {
 		base, elsewhere := tempDir(t), tempDir(t)
 		writePlugin(t, filepath.Join(elsewhere, "plugins"), "x", "1.0.0", 0o755)

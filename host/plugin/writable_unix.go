@@ -53,6 +53,11 @@ func ownerOf(info fs.FileInfo) string {
 // checkOwner is checkWritable for one path.
 func checkOwner(name, path string) error { return checkOwnerFor(os.Geteuid(), name, path, 0) }
 
+// checkInfo is checkWritable for one path that was looked at.
+func checkInfo(name, path string, info fs.FileInfo) error {
+	return checkInfoFor(os.Geteuid(), name, path, info, 0)
+}
+
 // checkOwnerFor is checkOwner as far as the user with that id is concerned. Others may
 // write what has one of the mode bits excused.
 func checkOwnerFor(uid int, name, path string, excused fs.FileMode) error {
@@ -63,6 +68,11 @@ func checkOwnerFor(uid int, name, path string, excused fs.FileMode) error {
 	if err != nil {
 		return err
 	}
+	return checkInfoFor(uid, name, path, info, excused)
+}
+
+// checkInfoFor is checkOwnerFor for a path that was looked at.
+func checkInfoFor(uid int, name, path string, info fs.FileInfo, excused fs.FileMode) error {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != uid {
 		return &WritableError{Name: name, Path: path, Owner: true}
 	}
