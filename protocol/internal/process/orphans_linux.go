@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -154,6 +155,31 @@ func children(pid int) []int {
 	if !listsChildren() {
 		return childrenByParent(pid)
 	}
+	return confirmed(func() []int { return readChildren(pid) })
+}
+
+// confirmed reads a list of children until nothing is missing in it: the kernel, which
+// finds its place by the last one read, passes over some when that is gone by then. So a
+// reading is whole if all of it is still there at the next.
+func confirmed(read func() []int) []int {
+	const attempts = 20 // where children come and go all the time, they may all fail
+	pids := read()
+	for range attempts {
+		again := read()
+		there := make(map[int]bool, len(again))
+		for _, pid := range again {
+			there[pid] = true
+		}
+		if !slices.ContainsFunc(pids, func(pid int) bool { return !there[pid] }) {
+			return pids
+		}
+		pids = again
+	}
+	return pids
+}
+
+// readChildren reads the kernel's lists, one for each thread.
+func readChildren(pid int) []int {
 	tasks := fmt.Sprintf("/proc/%d/task", pid)
 	var pids []int
 	for _, task := range names(tasks) {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,6 +63,37 @@ func TestDescendants(t *testing.T) {
 			t.Errorf("%s: children are left", script)
 		}
 	}
+}
+
+// TestConfirmed reads lists of children of which some end meanwhile.
+func TestConfirmed(t *testing.T) {
+	for name, c := range map[string]struct {
+		readings [][]int
+		want     []int
+	}{
+		"none":                               {[][]int{nil, nil}, nil},
+		"nothing changes":                    {[][]int{{1, 2, 3}, {1, 2, 3}}, []int{1, 2, 3}},
+		"one is new":                         {[][]int{{1}, {1, 2}}, []int{1}},
+		"2 ended, and 3 was passed over":     {[][]int{{1, 2, 4}, {1, 3, 4}, {1, 3, 4}}, []int{1, 3, 4}},
+		"the only one ended before the next": {[][]int{{1}, {2}, {2}}, []int{2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := confirmed(func() []int {
+				next := c.readings[0]
+				c.readings = c.readings[1:]
+				return next
+			})
+			if !slices.Equal(got, c.want) || len(c.readings) != 0 {
+				t.Errorf("got %v, with %v not read", got, c.readings)
+			}
+		})
+	}
+	t.Run("children that come and go all the time", func(t *testing.T) {
+		n := 0
+		if got := confirmed(func() []int { n++; return []int{n} }); !slices.Equal(got, []int{n}) {
+			t.Error(got, n)
+		}
+	})
 }
 
 // TestBrand holds who has a brand: what is started here, what that starts, and nobody
