@@ -15,8 +15,8 @@ type platform struct {
 	pid  int
 	mark mark
 	// exited is closed when the process is a zombie, not yet reaped, so that its
-	// pid and group still mean what they did; finished after it was reaped.
-	exited, finished chan struct{}
+	// pid and group still mean what they did.
+	exited chan struct{}
 }
 
 // start starts the command on a thread that lives as long as the process: the
@@ -28,7 +28,7 @@ func (p *Process) start() error {
 	p.cmd.SysProcAttr.Setpgid = true
 	p.cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	p.terminal.attach(p.cmd.SysProcAttr)
-	p.platform = platform{exited: make(chan struct{}), finished: make(chan struct{})}
+	p.platform = platform{exited: make(chan struct{})}
 
 	adoptOrphans()
 	started := make(chan error)
@@ -47,7 +47,6 @@ func (p *Process) start() error {
 			}
 		}
 		close(p.platform.exited)
-		<-p.platform.finished
 	}()
 	err := <-started
 	if err != nil {
@@ -86,7 +85,6 @@ func (p *Process) wait() error {
 	if disownOrphans() {
 		p.left = true
 	}
-	close(p.platform.finished)
 	return err
 }
 
