@@ -182,6 +182,9 @@ func TestFindings(t *testing.T) {
 		"TP-03 malformed policy":    {func(h *home) { h.write(trust.OCIPolicyFile, "{") }, Policies, Broken, trust.OCIPolicyFile, "malformed"},
 		"TP-17 policy that is none": {func(h *home) { h.write(trust.BlobPolicyFile, `{"version":"9"}`) }, Policies, Broken, trust.BlobPolicyFile, "version"},
 		"TP-33 unknown member":      {func(h *home) { h.write(trust.OCIPolicyFile, strings.Replace(policy, `"name"`, `"nam":1,"name"`, 1)) }, Policies, Warning, trust.OCIPolicyFile, `"nam"`},
+		"TP-33 unknown member named like a remark": {func(h *home) {
+			h.write(trust.OCIPolicyFile, strings.Replace(policy, `"name"`, `"other hosts":1,"name"`, 1))
+		}, Policies, Warning, trust.OCIPolicyFile, `member "other hosts"`},
 		"TP-02 legacy name": {func(h *home) {
 			h.write(trust.LegacyPolicyFile, policy)
 			os.Remove(h.path(trust.OCIPolicyFile))

@@ -23,7 +23,7 @@ func (e *examination) policies() {
 	if errors.Is(err, fs.ErrNotExist) {
 		path = filepath.Join(e.Dirs.Config, trust.OCIPolicyFile) // not the older name
 	}
-	e.policy("policy import", "artifacts", path, err, func() ([]*trust.Statement, []string, error) {
+	e.policy("policy import", "artifacts", path, err, func() ([]*trust.Statement, []trust.Warning, error) {
 		policy, err := trust.ParseOCIPolicy(data)
 		if err != nil {
 			return nil, nil, err
@@ -34,7 +34,7 @@ func (e *examination) policies() {
 		e.add(Policies, Warning, path, "the name of this file is deprecated", fmt.Sprintf("run: %s policy import %s", e.Program, quoted(path)))
 	}
 	data, path, err = files.ReadBlob()
-	e.policy("blob policy import", "files", path, err, func() ([]*trust.Statement, []string, error) {
+	e.policy("blob policy import", "files", path, err, func() ([]*trust.Statement, []trust.Warning, error) {
 		policy, err := trust.ParseBlobPolicy(data)
 		if err != nil {
 			return nil, nil, err
@@ -44,7 +44,7 @@ func (e *examination) policies() {
 }
 
 // policy judges one trust policy, which readErr kept from being read.
-func (e *examination) policy(command, what, path string, readErr error, parse func() ([]*trust.Statement, []string, error)) {
+func (e *examination) policy(command, what, path string, readErr error, parse func() ([]*trust.Statement, []trust.Warning, error)) {
 	remedy := fmt.Sprintf("correct the policy and run: %s %s <file>", e.Program, command)
 	if errors.Is(readErr, fs.ErrNotExist) {
 		e.add(Policies, Note, path, fmt.Sprintf("there is no trust policy for %s, so that none can be verified", what), fmt.Sprintf("to verify %s, run: %s %s <file>", what, e.Program, command))
@@ -62,10 +62,10 @@ func (e *examination) policy(command, what, path string, readErr error, parse fu
 	e.add(Policies, OK, path, fmt.Sprintf("statements for %s: %d", what, len(statements)), "")
 	for _, warning := range warnings {
 		severity, todo := Warning, remedy
-		if strings.Contains(warning, "other hosts") {
+		if warning.OtherHosts {
 			severity, todo = Note, "use a host that knows these extensions wherever this policy has to be enforced"
 		}
-		e.add(Policies, severity, path, warning, todo)
+		e.add(Policies, severity, path, warning.Text, todo)
 	}
 	for _, statement := range statements {
 		e.statements = append(e.statements, namedStatement{path, statement})

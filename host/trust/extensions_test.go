@@ -116,7 +116,7 @@ func TestExtensionFields(t *testing.T) {
 	t.Parallel()
 	policy := mustOCI(t, statementWith(extended(nil)))
 	s := policy.Statements[0]
-	if len(policy.Warnings) != 1 || !strings.Contains(policy.Warnings[0], "other hosts read this file without these checks") {
+	if len(policy.Warnings) != 1 || !policy.Warnings[0].OtherHosts || !strings.Contains(policy.Warnings[0].Text, "other hosts read this file without these checks") {
 		t.Errorf("warnings %q", policy.Warnings)
 	}
 	if len(s.VerificationPlugins) != 1 {

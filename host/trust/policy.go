@@ -59,7 +59,7 @@ type OCIPolicy struct {
 	Statements []*Statement
 	// Warnings are remarks on what is allowed and hardly meant, and on what
 	// other hosts do not enforce.
-	Warnings []string
+	Warnings []Warning
 	// Digest is the SHA-256 of the document.
 	Digest  [sha256.Size]byte
 	byScope map[string]*Statement
@@ -69,10 +69,22 @@ type OCIPolicy struct {
 type BlobPolicy struct {
 	Statements []*Statement
 	// Warnings are as those of OCIPolicy.
-	Warnings []string
+	Warnings []Warning
 	byName   map[string]*Statement
 	global   *Statement
 }
+
+// Warning is a remark on a valid policy.
+type Warning struct {
+	// Text is the whole remark.
+	Text string
+	// OtherHosts tells that it is on what other hosts do not enforce: for this one
+	// nothing is amiss.
+	OtherHosts bool
+}
+
+// String returns the text.
+func (w Warning) String() string { return w.Text }
 
 // NoStatementError says that a policy has no statement for what is to be
 // verified: verification fails (TP-20, TP-21).
@@ -348,26 +360,26 @@ func parseStoreRef(entry string) (StoreRef, error) {
 }
 
 // warnings remarks on members of the document that have no meaning (TP-33).
-func (d *document) warnings() []string {
-	var out []string
+func (d *document) warnings() []Warning {
+	var out []Warning
 	for _, name := range d.unknown {
-		out = append(out, fmt.Sprintf("member %q of the trust policy document is not known and ignored", name))
+		out = append(out, Warning{Text: fmt.Sprintf("member %q of the trust policy document is not known and ignored", name)})
 	}
 	return out
 }
 
 // warnings remarks on a valid statement (TP-33, TP-36).
-func (s *statement) warnings(parsed *Statement) []string {
-	var out []string
+func (s *statement) warnings(parsed *Statement) []Warning {
+	var out []Warning
 	for _, name := range s.unknown {
-		out = append(out, fmt.Sprintf("member %q of trust policy statement %q is not known and ignored", name, s.name))
+		out = append(out, Warning{Text: fmt.Sprintf("member %q of trust policy statement %q is not known and ignored", name, s.name)})
 	}
 	anchors := func(ref StoreRef) bool { return ref.Type != StoreTSA }
 	if parsed.Level.Action(CheckAuthenticity) == ActionEnforce && !slices.ContainsFunc(parsed.TrustStores, anchors) {
-		out = append(out, fmt.Sprintf("trust policy statement %q lists only trust stores of type tsa: no signature can pass its authenticity check, add a store of type ca or signingAuthority", s.name))
+		out = append(out, Warning{Text: fmt.Sprintf("trust policy statement %q lists only trust stores of type tsa: no signature can pass its authenticity check, add a store of type ca or signingAuthority", s.name)})
 	}
 	if len(parsed.Extensions) > 0 {
-		out = append(out, fmt.Sprintf("trust policy statement %q uses extensions (%s): other hosts read this file without these checks", s.name, strings.Join(parsed.Extensions, ", ")))
+		out = append(out, Warning{Text: fmt.Sprintf("trust policy statement %q uses extensions (%s): other hosts read this file without these checks", s.name, strings.Join(parsed.Extensions, ", ")), OtherHosts: true})
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package trust
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -208,7 +209,7 @@ func TestMembers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all := strings.Join(policy.Warnings, "\n")
+		all := fmt.Sprint(policy.Warnings)
 		for _, name := range []string{`"$schema"`, `"registry_scopes"`, `"globalPolicy"`, `"signatureVerification.levle"`} {
 			if !strings.Contains(all, "member "+name) {
 				t.Errorf("no warning about %s in %q", name, all)
@@ -385,7 +386,7 @@ func TestBlobPolicy(t *testing.T) {
 	t.Run("TP-33 registryScopes has no meaning", func(t *testing.T) {
 		t.Parallel()
 		policy, err := ParseBlobPolicy(documentOf(t, statementWith(nil)))
-		if err != nil || len(policy.Warnings) != 1 || !strings.Contains(policy.Warnings[0], "registryScopes") {
+		if err != nil || len(policy.Warnings) != 1 || !strings.Contains(policy.Warnings[0].Text, "registryScopes") {
 			t.Errorf("got %v, %v", policy, err)
 		}
 	})

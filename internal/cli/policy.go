@@ -21,13 +21,13 @@ type policyKind struct {
 	command string // "policy" or "blob policy"
 	file    string
 	legacy  string // an older name of the file; may be empty
-	check   func(data []byte) (warnings []string, err error)
+	check   func(data []byte) (warnings []trust.Warning, err error)
 	read    func(trust.FilePolicies) ([]byte, string, error)
 }
 
 var ociPolicy = policyKind{
 	title: "OCI trust policy", command: "policy", file: trust.OCIPolicyFile, legacy: trust.LegacyPolicyFile,
-	check: func(data []byte) ([]string, error) {
+	check: func(data []byte) ([]trust.Warning, error) {
 		policy, err := trust.ParseOCIPolicy(data)
 		if err != nil {
 			return nil, err
@@ -39,7 +39,7 @@ var ociPolicy = policyKind{
 
 var blobPolicy = policyKind{
 	title: "blob trust policy", command: "blob policy", file: trust.BlobPolicyFile,
-	check: func(data []byte) ([]string, error) {
+	check: func(data []byte) ([]trust.Warning, error) {
 		policy, err := trust.ParseBlobPolicy(data)
 		if err != nil {
 			return nil, err
