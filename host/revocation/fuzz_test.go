@@ -130,7 +130,6 @@ func FuzzExtensions(f *testing.F) {
 		if s, ok := readScope(value); ok {
 			s.check(true, found)
 		}
-		pssAlgorithm(value)
 		signatureAlgorithm(value)
 	})
 }

@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/signet-project/signet/host/pki"
 )
 
 // Object identifiers of CMS (RFC 5652), RFC 3161, RFC 5035 and of algorithms.
@@ -27,9 +29,8 @@ var (
 	oidSigningCertificateV2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}
 	oidBaselinePolicy       = asn1.ObjectIdentifier{0, 4, 0, 2023, 1, 1}
 
-	oidRSA  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
-	oidPSS  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
-	oidMGF1 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 8}
+	oidRSA = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
+	oidPSS = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
 )
 
 // digests are the hash functions a token may use anywhere.
@@ -136,8 +137,11 @@ var signatures = []struct {
 // algorithm, which rsaEncryption leaves the choice of hash to (RFC 3370).
 func (a algorithmIdentifier) signature(digest crypto.Hash) (scheme, crypto.Hash, error) {
 	if a.oid.Equal(oidPSS) {
-		hash, err := parsePSS(a.parameters)
-		return schemePSS, hash, err
+		hash, ok := pki.PSSHash(a.parameters)
+		if !ok {
+			return 0, 0, errPSS
+		}
+		return schemePSS, hash, nil
 	}
 	if a.oid.Equal(oidRSA) && a.plain() {
 		return schemePKCS1v15, digest, nil
@@ -150,40 +154,8 @@ func (a algorithmIdentifier) signature(digest crypto.Hash) (scheme, crypto.Hash,
 	return 0, 0, fmt.Errorf("signature algorithm %v is not allowed: RSA or ECDSA with SHA-256, SHA-384 or SHA-512 is required", a.oid)
 }
 
-// parsePSS reads RSASSA-PSS-params (RFC 4055): the mask function must use the
-// same hash and the salt must be as long as the hash. Every default of that type
-// is SHA-1, so the first three fields are required.
-func parsePSS(parameters []byte) (crypto.Hash, error) {
-	errPSS := errors.New("the RSASSA-PSS parameters are not allowed: SHA-256, SHA-384 or SHA-512 with MGF1 of the same and a salt of its length is required")
-	in := cryptobyte.String(parameters)
-	var params, hashField, maskField, saltField, trailerField cryptobyte.String
-	var hashAlgorithm, mask, maskHash algorithmIdentifier
-	var salt, trailer int
-	var hasTrailer bool
-	explicit := func(n uint8) cbasn1.Tag { return cbasn1.Tag(n).Constructed().ContextSpecific() }
-	if !in.ReadASN1(&params, cbasn1.SEQUENCE) || !in.Empty() ||
-		!params.ReadASN1(&hashField, explicit(0)) || !readAlgorithm(&hashField, &hashAlgorithm) || !hashField.Empty() ||
-		!params.ReadASN1(&maskField, explicit(1)) || !readAlgorithm(&maskField, &mask) || !maskField.Empty() ||
-		!params.ReadASN1(&saltField, explicit(2)) || !saltField.ReadASN1Integer(&salt) || !saltField.Empty() ||
-		!params.ReadOptionalASN1(&trailerField, &hasTrailer, explicit(3)) || !params.Empty() {
-		return 0, errPSS
-	}
-	if hasTrailer && (!trailerField.ReadASN1Integer(&trailer) || !trailerField.Empty() || trailer != 1) {
-		return 0, errPSS
-	}
-	maskParameters := cryptobyte.String(mask.parameters)
-	if !mask.oid.Equal(oidMGF1) || !readAlgorithm(&maskParameters, &maskHash) || !maskParameters.Empty() {
-		return 0, errPSS
-	}
-	hash, err := hashAlgorithm.digest()
-	if err != nil {
-		return 0, errPSS
-	}
-	if mgf, err := maskHash.digest(); err != nil || mgf != hash || salt != hash.Size() {
-		return 0, errPSS
-	}
-	return hash, nil
-}
+// errPSS refuses RSASSA-PSS parameters.
+var errPSS = errors.New("the RSASSA-PSS parameters are not allowed: SHA-256, SHA-384 or SHA-512 with MGF1 of the same and a salt of its length is required")
 
 // ErrSignature says that a token was not signed with its signing certificate's
 // key, or was changed since.
