@@ -60,6 +60,18 @@ type Suite struct {
 // RSA tells whether the suite signs with RSASSA-PSS; otherwise it is ECDSA.
 func (s Suite) RSA() bool { return s.KeySpec[0] == 'R' }
 
+// curve is the curve of a suite that signs with ECDSA.
+func (s Suite) curve() elliptic.Curve {
+	switch s.KeySpec {
+	case KeySpecEC256:
+		return elliptic.P256()
+	case KeySpecEC384:
+		return elliptic.P384()
+	default:
+		return elliptic.P521()
+	}
+}
+
 // SignatureSize is the length in bytes of a signature of this suite: that of
 // the modulus for RSA, of r‖s for ECDSA.
 func (s Suite) SignatureSize() int {
@@ -113,13 +125,10 @@ func SuiteForKey(pub crypto.PublicKey) (Suite, error) {
 		}
 		return Suite{}, fmt.Errorf("rsa key size %d bits is not supported", bits)
 	case *ecdsa.PublicKey:
-		switch key.Curve {
-		case elliptic.P256():
-			return suites[3], nil
-		case elliptic.P384():
-			return suites[4], nil
-		case elliptic.P521():
-			return suites[5], nil
+		for _, s := range suites {
+			if !s.RSA() && s.curve() == key.Curve {
+				return s, nil
+			}
 		}
 		return Suite{}, fmt.Errorf("ecdsa key size %d bits is not supported", key.Curve.Params().BitSize)
 	default:
