@@ -303,18 +303,29 @@ func (l *Layout) lock(ctx context.Context) (unlock func(), err error) {
 		return fail(err)
 	}
 	defer root.Close()
-	// The lock itself goes by path, and would follow a link.
 	file, err := root.OpenFile(lockFile, os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
 		return fail(err)
 	}
-	file.Close()
-	lock := flock.New(filepath.Join(l.path, lockFile))
+	defer file.Close()
+	// The lock itself goes by path, where there may be a link by now.
+	lock := flock.New(filepath.Join(l.path, lockFile), flock.SetFlag(os.O_RDONLY))
 	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
 		return fail(err)
 	}
+	if !isOn(lock, file) {
+		lock.Unlock()
+		return fail(errors.New("it was replaced meanwhile: try again"))
+	}
 	removeLeftovers(root)
 	return func() { lock.Unlock() }, nil
+}
+
+// isOn tells whether a lock is on that very file.
+func isOn(lock *flock.Flock, file *os.File) bool {
+	locked, lockErr := lock.Stat()
+	info, err := file.Stat()
+	return lockErr == nil && err == nil && os.SameFile(locked, info)
 }
 
 // removeLeftovers deletes the temporary files of writers that were killed. It is called

@@ -1,0 +1,55 @@
+//go:build unix
+
+package artifact
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// lockContext calls before when a lock is about to be waited for.
+type lockContext struct {
+	context.Context
+	before func()
+}
+
+func (c lockContext) Err() error {
+	c.before()
+	return c.Context.Err()
+}
+
+// TestLockReplaced: where the lock file becomes a link after it was looked at, nothing is
+// written under a lock that is somewhere else.
+func TestLockReplaced(t *testing.T) {
+	t.Parallel()
+	for name, content := range map[string]string{"to another file": "x", "to nothing": ""} {
+		l := newTestLayout(t)
+		subject := l.image()
+		outside := filepath.Join(t.TempDir(), "outside")
+		if content != "" {
+			if err := os.WriteFile(outside, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		path := filepath.Join(l.path, lockFile)
+		replaced := false
+		ctx := lockContext{t.Context(), sync.OnceFunc(func() {
+			replaced = true
+			if err := errors.Join(os.Remove(path), os.Symlink(outside, path)); err != nil {
+				t.Error(err)
+			}
+		})}
+		_, err := l.open().PushSignature(ctx, request(t, subject, "envelope"))
+		if err == nil || !strings.Contains(err.Error(), "cannot lock "+lockFile) || !replaced {
+			t.Errorf("a link %s: %v, replaced %v", name, err, replaced)
+		}
+		if len(l.readIndex().Manifests) != 1 || content == "" && exists(outside) {
+			t.Errorf("a link %s: written", name)
+		}
+	}
+}
