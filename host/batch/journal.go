@@ -68,7 +68,7 @@ func OpenJournal(path, basis string, now func() time.Time) (*Journal, map[string
 	j := &Journal{path: path, file: file, now: now}
 	verdicts, err := j.load(basis)
 	if err != nil {
-		file.Close()
+		j.close()
 		return fail(wholefile.Pathless(err))
 	}
 	return j, verdicts, nil
@@ -136,7 +136,12 @@ func (j *Journal) sync() error {
 
 // Close makes sure that what was appended is on the disk.
 func (j *Journal) Close() error {
-	return errors.Join(j.sync(), j.file.Close())
+	return errors.Join(j.sync(), j.close())
+}
+
+func (j *Journal) close() error {
+	unlockFile(j.file)
+	return j.file.Close()
 }
 
 // Same tells whether another open file is the journal's.

@@ -35,3 +35,22 @@ func TestPipe(t *testing.T) {
 		t.Errorf("left %q, %v", content, err)
 	}
 }
+
+// TestUnlocked: a process that is being started has what the program has open, until it
+// runs a program of its own. It does not keep the next run from a journal that is closed.
+func TestUnlocked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "results.jsonl")
+	journal, _ := open(t, path)
+	child, err := unix.Dup(int(journal.file.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(child)
+	if err := journal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	journal, _ = open(t, path)
+	if err := journal.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -17,3 +17,7 @@ func lockFile(file *os.File) error {
 	}
 	return err
 }
+
+// unlockFile lets go of the file before it is closed: a process that is just being
+// started has it open, too, for a moment.
+func unlockFile(file *os.File) { _ = unix.Flock(int(file.Fd()), unix.LOCK_UN) }
