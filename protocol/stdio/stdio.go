@@ -191,7 +191,7 @@ func (t *Transport) run(ctx context.Context, args []string, stdin io.Reader, log
 	}
 	x.Stdout, x.Stderr = streams.finish()
 	if x.Stopped == nil {
-		x.Stopped = streams.overflow()
+		x.Stopped = streams.overflow.Err()
 	}
 	x.State, x.Left = cmd.ProcessState, running.Left()
 	return x, streams.err.log, nil
@@ -221,7 +221,7 @@ func (t *Transport) supervise(ctx context.Context, running *process.Process, str
 	select {
 	case err := <-ended:
 		return nil, false, err
-	case <-streams.full:
+	case <-streams.overflow.Done():
 		running.Kill()
 		return nil, false, <-ended
 	case <-deadline.C:
@@ -265,9 +265,4 @@ func lastLine(text string) string {
 		}
 		return r
 	}, lines[len(lines)-1]))
-}
-
-// errTooMuch says which stream went over its bound.
-func errTooMuch(stream string, limit int64) error {
-	return &protocol.AnswerError{Reason: fmt.Sprintf("wrote more than %d bytes to %s", limit, stream)}
 }

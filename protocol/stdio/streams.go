@@ -11,16 +11,12 @@ import (
 
 // streams are the pipes of a process and what comes out of them.
 type streams struct {
-	pipes *process.Pipes
-	// full is closed when an output stream goes over its bound.
-	full chan struct{}
+	pipes    *process.Pipes
+	overflow *process.Overflow
 
 	readers sync.WaitGroup
 	out     collector
 	err     collector
-
-	once   sync.Once
-	reason error // why full was closed
 }
 
 // openStreams gives cmd its three pipes, and reads two of them.
@@ -29,9 +25,9 @@ func openStreams(cmd *exec.Cmd, limit int64, text io.Writer) (*streams, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &streams{pipes: pipes, full: make(chan struct{})}
-	s.out = collector{limit: limit, exceeded: func() { s.exceed("stdout", limit) }}
-	s.err = collector{limit: limit, exceeded: func() { s.exceed("stderr", limit) }, log: newLogText(text)}
+	s := &streams{pipes: pipes, overflow: process.NewOverflow(limit)}
+	s.out = collector{limit: limit, exceeded: func() { s.overflow.Note("stdout") }}
+	s.err = collector{limit: limit, exceeded: func() { s.overflow.Note("stderr") }, log: newLogText(text)}
 	s.readers.Go(func() { s.out.readFrom(s.pipes.Stdout) })
 	s.readers.Go(func() { s.err.readFrom(s.pipes.Stderr) })
 	return s, nil
@@ -44,23 +40,6 @@ func (s *streams) send(request io.Reader) {
 		_, _ = io.Copy(s.pipes.Stdin, request)
 		s.pipes.Stdin.Close()
 	}()
-}
-
-func (s *streams) exceed(stream string, limit int64) {
-	s.once.Do(func() {
-		s.reason = errTooMuch(stream, limit)
-		close(s.full)
-	})
-}
-
-// overflow tells which stream went over its bound, if one did.
-func (s *streams) overflow() error {
-	select {
-	case <-s.full:
-		return s.reason
-	default:
-		return nil
-	}
 }
 
 // finish reads what is left in the pipes of an ended process.

@@ -206,7 +206,7 @@ func (c *child) readOutput() {
 			stream = &c.run.err
 		}
 		if !stream.take(o.Data) {
-			return c.run.overflow()
+			return c.run.overflow.Err()
 		}
 		return nil
 	})
@@ -220,8 +220,8 @@ func (c *child) reason(ctx context.Context, err error) error {
 	}
 	c.run.end()
 	switch {
-	case c.run.overflow() != nil:
-		return c.run.overflow()
+	case c.run.overflow.Err() != nil:
+		return c.run.overflow.Err()
 	case !c.run.forced.Load() && !c.run.saidSomething():
 		return c.run.exit()
 	}
@@ -306,8 +306,8 @@ func (c *child) lost(cause error) error {
 	switch {
 	case c.transport.isClosed():
 		return ErrClosed
-	case c.run.overflow() != nil:
-		return c.run.overflow()
+	case c.run.overflow.Err() != nil:
+		return c.run.overflow.Err()
 	case c.transport.Terminal != nil && c.run.interrupted():
 		return stdio.ErrInterrupted
 	}

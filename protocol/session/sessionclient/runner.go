@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/internal/process"
 	"github.com/signet-project/signet/protocol/internal/sessionwire"
 	"github.com/signet-project/signet/protocol/stdio"
@@ -33,22 +32,20 @@ type runner struct {
 	pipes   *process.Pipes
 	line    chan string // gets the first line of stdout, or as much of it as came
 
-	out, err     flow
-	mu           sync.Mutex      // guards text and tail
-	tail         []byte          // of stderr
-	alive        context.Context // done when nothing is left of the process
-	exited       context.CancelFunc
-	forced       atomic.Bool // it had to be killed
-	overflowOnce sync.Once
-	overflowErr  error         // which stream went over its bound
-	overflowed   chan struct{} // closed when overflowErr is set
+	out, err flow
+	overflow *process.Overflow
+	mu       sync.Mutex      // guards text and tail
+	tail     []byte          // of stderr
+	alive    context.Context // done when nothing is left of the process
+	exited   context.CancelFunc
+	forced   atomic.Bool // it had to be killed
 }
 
 // run starts the process, with three pipes.
 func run(ctx context.Context, program *Program, env []string, t *Transport) (*runner, error) {
 	r := &runner{
 		limit: t.maxOutput(), grace: cmp.Or(t.Grace, stdio.DefaultGrace), text: t.Stderr,
-		line: make(chan string, 1), overflowed: make(chan struct{}),
+		line: make(chan string, 1), overflow: process.NewOverflow(t.maxOutput()),
 		cmd: &exec.Cmd{
 			Path: program.Path,
 			Args: slices.Concat([]string{program.Path}, program.Args, []string{Argument}),
@@ -130,21 +127,8 @@ func (r *runner) useStderr(data []byte) {
 }
 
 func (r *runner) exceed(stream string) {
-	r.overflowOnce.Do(func() {
-		r.overflowErr = &protocol.AnswerError{Reason: fmt.Sprintf("wrote more than %d bytes to %s", r.limit, stream)}
-		close(r.overflowed)
-		r.process.Kill()
-	})
-}
-
-// overflow tells which stream went over its bound, if one did.
-func (r *runner) overflow() error {
-	select {
-	case <-r.overflowed:
-		return r.overflowErr
-	default:
-		return nil
-	}
+	r.overflow.Note(stream)
+	r.process.Kill()
 }
 
 // newCall starts the count of what the streams bring anew.
