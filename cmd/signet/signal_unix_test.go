@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -19,6 +20,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("BE_SIGNET") != "" {
 		main()
 	}
+	// What is ignored here, as nohup has it, the program would ignore, too. What is caught
+	// is as usual in a program that is started.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGPIPE)
 	os.Exit(m.Run())
 }
 
