@@ -20,6 +20,8 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/signet-project/signet/host/internal/wholefile"
 )
 
 const (
@@ -303,13 +305,14 @@ func (l *Layout) lock(ctx context.Context) (unlock func(), err error) {
 		return fail(err)
 	}
 	defer root.Close()
-	file, err := root.OpenFile(lockFile, os.O_CREATE|os.O_RDONLY, 0o600)
+	const flag = os.O_RDONLY | wholefile.OpenNonblock
+	file, err := root.OpenFile(lockFile, os.O_CREATE|flag, 0o600)
 	if err != nil {
 		return fail(err)
 	}
 	defer file.Close()
 	// The lock itself goes by path, where there may be a link by now.
-	lock := flock.New(filepath.Join(l.path, lockFile), flock.SetFlag(os.O_RDONLY))
+	lock := flock.New(filepath.Join(l.path, lockFile), flock.SetFlag(flag))
 	if _, err := lock.TryLockContext(ctx, lockRetry); err != nil {
 		return fail(err)
 	}
@@ -321,11 +324,11 @@ func (l *Layout) lock(ctx context.Context) (unlock func(), err error) {
 	return func() { lock.Unlock() }, nil
 }
 
-// isOn tells whether a lock is on that very file.
+// isOn tells whether a lock is on that very file, a regular one.
 func isOn(lock *flock.Flock, file *os.File) bool {
 	locked, lockErr := lock.Stat()
 	info, err := file.Stat()
-	return lockErr == nil && err == nil && os.SameFile(locked, info)
+	return lockErr == nil && err == nil && os.SameFile(locked, info) && info.Mode().IsRegular()
 }
 
 // removeLeftovers deletes the temporary files of writers that were killed. It is called

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -51,5 +52,22 @@ func TestLockReplaced(t *testing.T) {
 		if len(l.readIndex().Manifests) != 1 || content == "" && exists(outside) {
 			t.Errorf("a link %s: written", name)
 		}
+	}
+}
+
+// TestLockPipe: a pipe in the place of the lock file keeps nobody waiting.
+func TestLockPipe(t *testing.T) {
+	t.Parallel()
+	l := newTestLayout(t)
+	subject, layout := l.image(), l.open()
+	path := filepath.Join(l.path, lockFile)
+	if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := layout.PushSignature(t.Context(), request(t, subject, "envelope")); err == nil || !strings.Contains(err.Error(), "cannot lock "+lockFile) {
+		t.Error(err)
+	}
+	if len(l.readIndex().Manifests) != 1 {
+		t.Error("written")
 	}
 }

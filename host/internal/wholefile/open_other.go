@@ -2,5 +2,5 @@
 
 package wholefile
 
-// openNonblock is not needed here: files are checked to be regular first.
-const openNonblock = 0
+// OpenNonblock is a flag for opening what may be a pipe; here nothing is.
+const OpenNonblock = 0

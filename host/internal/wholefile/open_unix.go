@@ -4,5 +4,6 @@ package wholefile
 
 import "syscall"
 
-// openNonblock keeps the opening of a pipe from waiting for a writer.
-const openNonblock = syscall.O_NONBLOCK
+// OpenNonblock is a flag for opening what may be a pipe: it keeps from waiting for a
+// writer.
+const OpenNonblock = syscall.O_NONBLOCK

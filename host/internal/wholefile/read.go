@@ -60,7 +60,7 @@ func openRegular(path string, followLinks bool) (*os.File, fs.FileInfo, error) {
 		if !before.Mode().IsRegular() {
 			return nil, nil, ErrNotRegular
 		}
-		file, err := os.OpenFile(path, os.O_RDONLY|openNonblock, 0)
+		file, err := os.OpenFile(path, os.O_RDONLY|OpenNonblock, 0)
 		if err != nil {
 			return nil, nil, err
 		}
