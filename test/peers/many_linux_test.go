@@ -288,12 +288,8 @@ func BenchmarkOne(b *testing.B) {
 // copied copies a program, and returns the copy's path.
 func copied(b *testing.B, program string) string {
 	b.Helper()
-	data, err := os.ReadFile(program)
-	if err != nil {
-		b.Fatal(err)
-	}
 	path := filepath.Join(b.TempDir(), filepath.Base(program))
-	if err := os.WriteFile(path, data, 0o700); err != nil {
+	if err := copyFile(path, program); err != nil {
 		b.Fatal(err)
 	}
 	return path

@@ -34,7 +34,7 @@ var sections = []section{
 	},
 	{
 		name: "one", title: "One thing, start of the program included", module: "test/peers", packages: []string{"."}, bench: "One", benchtime: "10x", times: 2,
-		note:    "Signing goes through notation-example, which was installed some time ago. Goals: `version` within 1.5 times, signing never slower.",
+		note:    "The programs are copies, as installed, and take turns. Signing goes through notation-example, which was installed some time ago. Goals: `version` within 1.5 times, signing never slower.",
 		ratios:  []ratio{{"signet / notation-go, time", "signet", "notation-go", "ns/op", overProgram, true, false}},
 		columns: []column{{"signet", "ns/op", "signet"}, {"notation-go", "ns/op", "notation-go"}},
 	},
