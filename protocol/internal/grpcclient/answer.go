@@ -147,7 +147,7 @@ func cut(text string) string {
 
 // source is the body of an answer, whose errors are those of a call.
 type source struct {
-	body  io.Reader
+	body  io.ReadCloser
 	conn  *http.ClientConn
 	some  bool // something has been read
 	ended bool // and all of it
@@ -162,6 +162,16 @@ func (s *source) Read(p []byte) (int, error) {
 		return n, err
 	}
 	return n, explain(err, s.conn)
+}
+
+// close resets the stream, unless it was read to its end. That can wait for the
+// server to read: what is known of its answer does not wait with it.
+func (s *source) close() {
+	if s.ended {
+		s.body.Close()
+		return
+	}
+	go s.body.Close() // ends with the connection at the latest
 }
 
 // streamError is how net/http says that a stream was reset, by either side: errors

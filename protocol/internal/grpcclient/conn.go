@@ -165,11 +165,11 @@ func (c *Conn) exchange(ctx context.Context, method string, message []byte, read
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close() // resets the stream unless it was read to its end
+	body := &source{body: response.Body, conn: conn}
+	defer body.close()
 	if err := checkResponse(response); err != nil {
 		return err
 	}
-	body := &source{body: response.Body, conn: conn}
 	err = read(body)
 	if !body.ended {
 		return err

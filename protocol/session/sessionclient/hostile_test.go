@@ -100,6 +100,7 @@ var misbehaviors = map[string]func(*stream){
 		}
 	},
 	"body beyond the window": func(s *stream) {
+		go io.Copy(io.Discard, s.conn) // or the host would wait until it may write
 		s.start(message(0, limit, ""))
 		for chunk := make([]byte, 16<<10); s.write(func() error { return s.framer.WriteData(s.id, false, chunk) }); {
 		}
