@@ -199,3 +199,25 @@ func list(t *testing.T) map[string]pkg {
 		}
 	}
 }
+
+// TestNoMethodByName holds that signet calls no method by a name that is only known
+// when it runs, as templates do: the linker could leave out no exported method of any
+// package then, which makes up an eighth of the program and shows at each start.
+func TestNoMethodByName(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "signet")
+	for _, args := range [][]string{{"build", "-o", program, "../../cmd/signet"}, {"tool", "nm", program}} {
+		output, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("go %s: %v\n%.2000s", strings.Join(args, " "), err, output)
+		}
+		if args[0] != "tool" {
+			continue
+		}
+		if !bytes.Contains(output, []byte("main.main")) {
+			t.Error("no symbols to look at")
+		}
+		if bytes.Contains(output, []byte("reflect.Value.MethodByName")) {
+			t.Error("something calls methods by their names; go build -ldflags=-dumpdep tells what: look for <ReflectMethod>")
+		}
+	}
+}

@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	_ "embed"
 	"errors"
 	"fmt"
-	"html/template"
 	"io/fs"
 	"iter"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -24,26 +21,6 @@ import (
 	"github.com/signet-project/signet/host/trust"
 )
 
-//go:embed custody.html
-var custodyHTML string
-
-// custodyTemplate is the page of inspect --output html. Everything on it comes from
-// others: html/template escapes it, and show makes it visible.
-var custodyTemplate = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("custody").Funcs(template.FuncMap{
-		"show": visible,
-		"when": func(t any) string { return utc(t).Format("2006-01-02 15:04:05 UTC") },
-		"add":  func(a, b int) int { return a + b },
-	}).Parse(custodyHTML))
-})
-
-func utc(t any) time.Time {
-	if p, ok := t.(*time.Time); ok {
-		return p.UTC()
-	}
-	return t.(time.Time).UTC()
-}
-
 // Bounds on what the page shows of others: a text in runes, a list in entries.
 const (
 	maxShown   = 2000
@@ -51,8 +28,7 @@ const (
 )
 
 // visible is printable text of others, bounded.
-func visible(value any) string {
-	text := fmt.Sprint(value)
+func visible(text string) string {
 	if len(text) <= maxShown {
 		return printable(text)
 	}
@@ -200,7 +176,7 @@ func (a *app) custody(ctx context.Context, found *signatures, shown iter.Seq[*si
 	}
 	page.Unread = *unread
 	var out bytes.Buffer
-	if err := custodyTemplate().Execute(&out, page); err != nil {
+	if err := page.write(&out); err != nil {
 		return err
 	}
 	_, err := out.WriteTo(a.Stdout)
