@@ -85,9 +85,13 @@ func setMark(pid int) mark {
 // whoever is quick has microseconds for that, and more on a busy machine. It is with a
 // process before its first instruction, since it is inherited from the thread that
 // forks: that of threads which chose what happens when their memory is found to be
-// broken. Ours choose what is the system's choice anyway. Children that other threads
-// start have no brand.
-const brandFlag = 0x80 // PF_MCE_PROCESS of the kernel's sched.h
+// broken. Ours choose what is the system's choice anyway: to be told late. Children that
+// other threads start have no brand, nor do those that want to be told early themselves,
+// as emulators of machines do.
+const (
+	brandFlag = 0x80       // PF_MCE_PROCESS of the kernel's sched.h
+	earlyFlag = 0x08000000 // PF_MCE_EARLY
+)
 
 // brand brands what this thread starts until unbrand is called. It does nothing where
 // everything of ours has a brand, as that of a host that is itself a plugin, or where the
@@ -107,7 +111,7 @@ var bornBranded = sync.OnceValue(func() bool { return isBranded(os.Getpid()) })
 // isBranded tells whether a process, by its first thread, has a brand.
 func isBranded(pid int) bool {
 	flags, err := strconv.ParseUint(stat(pid).flags, 10, 64)
-	return err == nil && flags&brandFlag != 0
+	return err == nil && flags&(brandFlag|earlyFlag) == brandFlag
 }
 
 // unmarked tells whether a child of ours was started by a plugin, or what a plugin

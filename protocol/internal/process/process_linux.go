@@ -32,9 +32,7 @@ func (p *Process) start() error {
 
 	adoptOrphans()
 	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+	go onOtherThread(func() {
 		err := p.launch()
 		started <- err
 		if err != nil {
@@ -47,12 +45,32 @@ func (p *Process) start() error {
 			}
 		}
 		close(p.platform.exited)
-	}()
+	})
 	err := <-started
 	if err != nil {
 		disownOrphans()
 	}
 	return err
+}
+
+// onOtherThread runs f on a thread of its own, and not on the first one of this process:
+// that has the brand for others to see, and a host which started us would take us for
+// what a plugin of its own has left.
+func onOtherThread(f func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if unix.Gettid() != os.Getpid() {
+		f()
+		return
+	}
+	locked := make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		close(locked)
+		f()
+	}()
+	<-locked // no longer, lest the first thread is kept from others
 }
 
 // launch starts the command and marks it, on a thread that is locked.

@@ -2,6 +2,7 @@ package process
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -129,6 +130,85 @@ func TestBrand(t *testing.T) {
 	running.Wait()
 	other.Process.Kill()
 	other.Wait()
+}
+
+// earlyVariable makes the test binary a process that wants to be told early when its
+// memory is broken, and that ends with its stdin.
+const earlyVariable = "SIGNET_TEST_EARLY"
+
+func init() { // on the first thread
+	if os.Getenv(earlyVariable) != "" {
+		const set, early = 1, 1
+		fmt.Println(unix.Prctl(unix.PR_MCE_KILL, set, early, 0, 0))
+		io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}
+}
+
+// TestEarly holds that a child which made the choice that a brand is made of, for itself,
+// is not taken for one of a plugin's.
+func TestEarly(t *testing.T) {
+	other := exec.Command(os.Args[0])
+	other.Env = append(os.Environ(), earlyVariable+"=1")
+	stdin, err := other.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var said string
+	if _, err := fmt.Fscan(stdout, &said); err != nil || said != "<nil>" {
+		t.Error(said, err)
+	}
+	running, err := Start(t.Context(), exec.Command("true"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running.Wait()
+	stdin.Close()
+	if err := other.Wait(); err != nil {
+		t.Error("it was killed:", err)
+	}
+}
+
+// TestBrandedNever holds that we do not look branded while we start others: a host that
+// started us would take us for what a plugin of its own has left.
+func TestBrandedNever(t *testing.T) {
+	var calls sync.WaitGroup
+	over := make(chan struct{})
+	for range 4 {
+		calls.Go(func() {
+			for range 100 {
+				running, err := Start(t.Context(), exec.Command("true"), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				running.Wait()
+			}
+		})
+	}
+	go func() {
+		calls.Wait()
+		close(over)
+	}()
+	for {
+		select {
+		case <-over:
+			return
+		default:
+		}
+		if isBranded(os.Getpid()) {
+			t.Error("branded")
+			<-over
+			return
+		}
+	}
 }
 
 // TestUnmarked runs many at a time where nothing gets a mark: what they leave is found,
