@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -265,12 +266,18 @@ func BenchmarkOne(b *testing.B) {
 		{"sign", sign, []string{"sign", "-plugin", "example", "-id", key, "-config", chainConfig, reference}},
 		{"verify", []string{"verify", reference}, []string{"verify", reference}},
 	} {
-		// In turns, a few runs each: the machine's speed changes within seconds.
-		for range 5 {
-			for _, by := range []struct {
-				name, path string
-				args       []string
-			}{{"signet", ours, one.ours}, {"notation-go", theirs, one.theirs}} {
+		// In turns, a few runs each: the machine's speed changes within seconds. Each
+		// goes first as often as the other: signatures make the next ones slower.
+		type program struct {
+			name, path string
+			args       []string
+		}
+		for round := range 6 {
+			turn := []program{{"signet", ours, one.ours}, {"notation-go", theirs, one.theirs}}
+			if round%2 == 1 {
+				slices.Reverse(turn)
+			}
+			for _, by := range turn {
 				b.Run("by="+by.name+"/of="+one.what, func(b *testing.B) {
 					for b.Loop() {
 						cmd := exec.CommandContext(b.Context(), by.path, by.args...)
