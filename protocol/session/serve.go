@@ -38,7 +38,7 @@ const (
 
 const (
 	// gcPercent is how much garbage there may be for what is in use. Of that a plugin
-	// has little: by default a session would collect every few dozen calls.
+	// has little: by default it would collect again each time that 4 MiB have gathered.
 	gcPercent = 400
 	// workers answer calls one after the other, on stacks that have grown; calls beyond
 	// them have a goroutine each.
