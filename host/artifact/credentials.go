@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -32,7 +33,16 @@ func DockerConfigFile(getenv func(string) string, home string) string {
 }
 
 // CredentialStore is a place where credentials for registries are kept.
-type CredentialStore struct{ store credentials.Store }
+type CredentialStore struct {
+	// store finds out which one it is, if that takes time, only when it is asked: most
+	// registries on the way to which there is no file let everybody in.
+	store func() credentials.Store
+}
+
+// at is the store at a place that is known.
+func at(store credentials.Store) *CredentialStore {
+	return &CredentialStore{func() credentials.Store { return store }}
+}
 
 // OpenCredentialStore picks the place where credentials are kept (REG-10): the first
 // of our settings, Docker's, and the platform's own store that has anything to
@@ -44,26 +54,27 @@ func OpenCredentialStore(opts CredentialOptions) (*CredentialStore, error) {
 		return nil, err
 	}
 	if own.IsAuthConfigured() {
-		return &CredentialStore{own}, nil
+		return at(own), nil
 	}
 	docker, err := openStore(opts.DockerConfigFile)
 	if err != nil {
 		return nil, err
 	}
 	if docker.IsAuthConfigured() {
-		return &CredentialStore{docker}, nil
+		return at(docker), nil
 	}
-	if native, ok := credentials.NewDefaultNativeStore(); ok {
-		return &CredentialStore{native}, nil
-	}
-	// It has nothing, which is no error for those who only read.
-	return &CredentialStore{own}, nil
+	return &CredentialStore{sync.OnceValue(func() credentials.Store {
+		if native, ok := credentials.NewDefaultNativeStore(); ok {
+			return native
+		}
+		return own // has nothing, which is no error for those who only read
+	})}, nil
 }
 
 // Get returns the credential for a host, the zero one when there is none. It is what
 // [Client.Credentials] asks for.
 func (s *CredentialStore) Get(ctx context.Context, host string) (Credential, error) {
-	credential, err := credentials.Credential(s.store)(ctx, host)
+	credential, err := credentials.Credential(s.store())(ctx, host)
 	return Credential(credential), err
 }
 
@@ -71,9 +82,9 @@ func (s *CredentialStore) Get(ctx context.Context, host string) (Credential, err
 // already.
 func (s *CredentialStore) put(ctx context.Context, registry string, credential Credential) (existing bool, err error) {
 	address := credentials.ServerAddressFromRegistry(registry)
-	switch err := s.store.Put(ctx, address, auth.Credential(credential)); {
+	switch err := s.store().Put(ctx, address, auth.Credential(credential)); {
 	case errors.Is(err, credentials.ErrPlaintextPutDisabled):
-		if saved, getErr := s.store.Get(ctx, address); getErr == nil && Credential(saved) == credential {
+		if saved, getErr := s.store().Get(ctx, address); getErr == nil && Credential(saved) == credential {
 			return true, nil
 		}
 		return false, ErrPlaintextRefused
@@ -85,7 +96,7 @@ func (s *CredentialStore) put(ctx context.Context, registry string, credential C
 
 // Delete removes the credential for a registry. Errors are [*LogoutError].
 func (s *CredentialStore) Delete(ctx context.Context, registry string) error {
-	if err := s.store.Delete(ctx, credentials.ServerAddressFromRegistry(registry)); err != nil {
+	if err := s.store().Delete(ctx, credentials.ServerAddressFromRegistry(registry)); err != nil {
 		return &LogoutError{Registry: registry, Err: err}
 	}
 	return nil

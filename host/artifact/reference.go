@@ -2,18 +2,11 @@ package artifact
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
-	"sync"
 
 	"github.com/opencontainers/go-digest"
 	"oras.land/oras-go/v2/registry"
 )
-
-// repositoryPattern is the repository half of a trust policy scope, too (TP-14).
-var repositoryPattern = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^[a-z0-9]+(?:(?:[._]|__|-*)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-*)[a-z0-9]+)*)*$`)
-})
 
 // Reference names an artifact in a registry: <registry>/<repository>:<tag> or
 // <registry>/<repository>@<digest>.
@@ -62,7 +55,7 @@ func ParseReference(text string) (Reference, error) {
 	path, digestText, hasDigest := strings.Cut(path, "@")
 	path, tag, hasTag := strings.Cut(path, ":")
 	ref.Repository = path
-	if !repositoryPattern().MatchString(path) {
+	if (registry.Reference{Repository: path}).ValidateRepository() != nil {
 		return fail("invalid repository %q", path)
 	}
 	switch {

@@ -17,17 +17,19 @@ import (
 const expiry = 3600 // seconds
 
 // target is what envelopes are asked for.
-var target = ocispec.Descriptor{
-	MediaType:   ocispec.MediaTypeImageManifest,
-	Digest:      digest.FromString("conformance"),
-	Size:        528,
-	Annotations: map[string]string{"com.example.conformance": "kept"},
+func target() ocispec.Descriptor {
+	return ocispec.Descriptor{
+		MediaType:   ocispec.MediaTypeImageManifest,
+		Digest:      digest.FromString("conformance"),
+		Size:        528,
+		Annotations: map[string]string{"com.example.conformance": "kept"},
+	}
 }
 
 func (k *kit) envelopeRequest(key string, format envelope.Format) fields {
-	payload, err := envelope.MarshalPayload(envelope.MediaTypeCOSE, target)
+	payload, err := envelope.MarshalPayload(envelope.MediaTypeCOSE, target())
 	if err != nil {
-		panic(err) // target is sound
+		panic(err) // the target is sound
 	}
 	return k.base().with(fields{
 		"keyId": key, "payloadType": envelope.MediaTypePayload, "signatureEnvelopeType": format.MediaType(), "payload": payload,
@@ -114,7 +116,7 @@ func (k *kit) judgeEnvelope(key string, format envelope.Format, r *reply, expire
 
 // judgePayload compares what was signed with what was asked for.
 func (k *kit) judgePayload(key, where string, parsed *envelope.Envelope) {
-	plain := target
+	plain := target()
 	plain.Annotations = nil
 	err := parsed.CheckUnchanged(plain)
 	k.expectFor(key, "envelope.payload", err == nil, where+"the descriptor of the request", fmt.Sprint(err))
@@ -122,7 +124,7 @@ func (k *kit) judgePayload(key, where string, parsed *envelope.Envelope) {
 	if err != nil {
 		return
 	}
-	for name, value := range target.Annotations {
+	for name, value := range target().Annotations {
 		k.expectFor(key, "envelope.annotations", got.Annotations[name] == value, fmt.Sprintf("%sannotation %s=%s", where, name, value), fmt.Sprintf("annotations %v", got.Annotations))
 	}
 }

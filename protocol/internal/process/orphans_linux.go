@@ -98,15 +98,18 @@ const (
 // system does not let us. (What a plugin's plugins leave before they have a mark is found
 // when that plugin has ended.)
 func brand() (unbrand func()) {
-	const set, late, clear = 1, 0, 0 // of prctl's PR_MCE_KILL
-	if bornBranded() || unix.Prctl(unix.PR_MCE_KILL, set, late, 0, 0) != nil {
+	if bornBranded() || unix.Prctl(unix.PR_MCE_KILL, unix.PR_MCE_KILL_SET, unix.PR_MCE_KILL_LATE, 0, 0) != nil {
 		return func() {}
 	}
-	return func() { unix.Prctl(unix.PR_MCE_KILL, clear, 0, 0, 0) }
+	return func() { unix.Prctl(unix.PR_MCE_KILL, unix.PR_MCE_KILL_CLEAR, 0, 0, 0) }
 }
 
-// bornBranded tells whether we had a brand before we gave any.
-var bornBranded = sync.OnceValue(func() bool { return isBranded(os.Getpid()) })
+// bornBranded tells whether we had a brand before we gave any. It is first asked on a
+// thread that gives none at that moment.
+var bornBranded = sync.OnceValue(func() bool {
+	policy, err := unix.PrctlRetInt(unix.PR_MCE_KILL_GET, 0, 0, 0, 0)
+	return err == nil && policy == unix.PR_MCE_KILL_LATE
+})
 
 // isBranded tells whether a process, by its first thread, has a brand.
 func isBranded(pid int) bool {
