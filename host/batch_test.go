@@ -62,6 +62,8 @@ func (f *forest) Signatures(context.Context, ocispec.Descriptor) iter.Seq2[ocisp
 	return func(func(ocispec.Descriptor, error) bool) {}
 }
 
+func (*forest) ExpectSignature(context.Context) {}
+
 func (f *forest) PushSignature(_ context.Context, request artifact.PushRequest) (ocispec.Descriptor, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

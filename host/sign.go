@@ -101,7 +101,9 @@ func (s *Signer) SignArtifact(ctx context.Context, repo artifact.Repository, ref
 func (s *Signer) prepare(ctx context.Context, repo artifact.Repository, reference string) (resolved ocispec.Descriptor, err error) {
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() (err error) {
-		resolved, err = repo.Resolve(ctx, reference)
+		if resolved, err = repo.Resolve(ctx, reference); err == nil {
+			repo.ExpectSignature(ctx)
+		}
 		return err
 	})
 	if key, asked := s.Key.(rawKey); asked {

@@ -11,8 +11,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -22,6 +24,7 @@ import (
 	"oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/errcode"
 )
 
 // manifestTypes are accepted when a reference is resolved (REG-04).
@@ -215,6 +218,8 @@ type remoteRepository struct {
 	sleep    func(context.Context, time.Duration) error
 	lockDir  string
 	tagTurns func() *tagTurns
+	// config is what is known of the config of signature manifests.
+	config atomic.Int32
 }
 
 var _ Repository = (*remoteRepository)(nil)
@@ -358,19 +363,20 @@ func (r *remoteRepository) push(ctx context.Context, request PushRequest) (ocisp
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	// One token for all that follows, if the token server wants to know what for (REG-07).
-	ctx = auth.AppendRepositoryScope(ctx, r.repo.Reference, auth.ActionPull, auth.ActionPush)
+	ctx = r.toPush(ctx)
 	if err := r.repo.Blobs().Push(ctx, envelope, bytes.NewReader(request.Envelope)); err != nil {
 		return ocispec.Descriptor{}, r.failure("push the envelope", err)
 	}
-	exists, err := r.repo.Blobs().Exists(ctx, emptyConfig)
-	if err == nil && !exists {
-		err = r.repo.Blobs().Push(ctx, emptyConfig, bytes.NewReader(emptyConfig.Data))
-	}
-	if err != nil {
+	if err := r.ensureConfig(ctx); err != nil {
 		return ocispec.Descriptor{}, r.failure("push the config", err)
 	}
 	listed, err := r.pushManifest(ctx, manifest, bytes.NewReader(data))
+	if lacksBlob(err) { // the config that was there is gone
+		r.config.Store(configMissing)
+		if err = r.ensureConfig(ctx); err == nil {
+			listed, err = r.pushManifest(ctx, manifest, bytes.NewReader(data))
+		}
+	}
 	if err != nil {
 		return ocispec.Descriptor{}, r.failure("push the signature manifest", err)
 	}
@@ -378,6 +384,61 @@ func (r *remoteRepository) push(ctx context.Context, request PushRequest) (ocisp
 		return manifest, nil
 	}
 	return manifest, r.addToReferrersTag(ctx, plain(request.Subject), manifest)
+}
+
+// toPush asks for one token for all that pushing takes, if the token server wants to know
+// what for (REG-07).
+func (r *remoteRepository) toPush(ctx context.Context) context.Context {
+	return auth.AppendRepositoryScope(ctx, r.repo.Reference, auth.ActionPull, auth.ActionPush)
+}
+
+// What is known of the config that the signature manifests of a repository share.
+const (
+	configUnknown int32 = iota
+	configMissing
+	configThere
+)
+
+// ExpectSignature looks for the config, while the signature is being made.
+func (r *remoteRepository) ExpectSignature(ctx context.Context) {
+	_ = r.findConfig(r.toPush(ctx))
+}
+
+// findConfig finds out whether the config is there, if that is not known.
+func (r *remoteRepository) findConfig(ctx context.Context) error {
+	if r.config.Load() != configUnknown {
+		return nil
+	}
+	exists, err := r.repo.Blobs().Exists(ctx, emptyConfig)
+	switch {
+	case err != nil:
+		return err
+	case exists:
+		r.config.Store(configThere)
+	default:
+		r.config.Store(configMissing)
+	}
+	return nil
+}
+
+// ensureConfig stores the config unless it is there.
+func (r *remoteRepository) ensureConfig(ctx context.Context) error {
+	if err := r.findConfig(ctx); err != nil || r.config.Load() == configThere {
+		return err
+	}
+	err := r.repo.Blobs().Push(ctx, emptyConfig, bytes.NewReader(emptyConfig.Data))
+	if err == nil {
+		r.config.Store(configThere)
+	}
+	return err
+}
+
+// lacksBlob tells whether a manifest was refused since what it names is not there.
+func lacksBlob(err error) bool {
+	response, ok := errors.AsType[*errcode.ErrorResponse](err)
+	return ok && slices.ContainsFunc(response.Errors, func(e errcode.Error) bool {
+		return e.Code == errcode.ErrorCodeManifestBlobUnknown || e.Code == errcode.ErrorCodeBlobUnknown
+	})
 }
 
 // pushManifest stores a manifest and tells whether the registry took notice of

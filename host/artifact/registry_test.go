@@ -421,11 +421,51 @@ func TestPushSignature(t *testing.T) {
 				t.Errorf("%d uploads", n)
 			}
 		})
+		t.Run("MAN-02 whether it is there is asked once, and ahead if that is wanted", func(t *testing.T) {
+			asked := "HEAD /blobs/" + emptyConfig.Digest.String()
+			before := f.count(asked)
+			repo := f.open(t)
+			repo.ExpectSignature(t.Context())
+			if n := f.count(asked) - before; n != 1 {
+				t.Errorf("asked %d times ahead", n)
+			}
+			repo.ExpectSignature(t.Context())
+			mustPush(t, repo, request(t, subject, "one more"))
+			if n := f.count(asked) - before; n != 1 {
+				t.Errorf("asked %d times", n)
+			}
+		})
 		t.Run("GEN-01 artifact and tags are as before", func(t *testing.T) {
 			if got := f.manifest(subject.Digest); string(got) != imageManifest || f.tags["v1"] != subject.Digest.String() {
 				t.Errorf("got %s, %v", got, f.tags)
 			}
 		})
+	})
+	t.Run("MAN-02 config that has gone is pushed again", func(t *testing.T) {
+		config := emptyConfig.Digest.String()
+		f := newFakeRegistry(t, func(f *fakeRegistry) {
+			f.hook = func(w http.ResponseWriter, r *http.Request) bool {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				if r.Method != http.MethodPut || !strings.Contains(r.URL.Path, "/manifests/") || f.blobs[config] != nil {
+					return false
+				}
+				registryFault(w, 400, "MANIFEST_BLOB_UNKNOWN", "no such blob")
+				return true
+			}
+		})
+		subject := image(f)
+		repo := f.open(t)
+		mustPush(t, repo, request(t, subject, "envelope"))
+		f.mu.Lock()
+		delete(f.blobs, config)
+		f.mu.Unlock()
+		mustPush(t, repo, request(t, subject, "another"))
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.blobs[config] == nil {
+			t.Error("it was not")
+		}
 	})
 	t.Run("MAN-18 failure", func(t *testing.T) {
 		for _, failing := range []string{"POST /v2/team/app/blobs/uploads/", "PUT /v2/team/app/blobs/uploads/1", "PUT /v2/team/app/blobs/uploads/2", "PUT /v2/team/app/manifests/"} {

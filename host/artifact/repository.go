@@ -77,6 +77,11 @@ type Repository interface {
 	// index's own content is verified, what it lists is not looked at.
 	Manifests(ctx context.Context, index ocispec.Descriptor) ([]ocispec.Descriptor, error)
 
+	// ExpectSignature tells that PushSignature is going to be called, so that what it has
+	// to find out from others is known by then. It changes nothing and need not be
+	// called; what goes wrong does so again in PushSignature.
+	ExpectSignature(ctx context.Context)
+
 	// PushSignature stores an envelope and returns the descriptor of the manifest
 	// made for it. The artifact itself is not touched. Errors are [*PushError].
 	PushSignature(ctx context.Context, request PushRequest) (ocispec.Descriptor, error)

@@ -54,6 +54,8 @@ func (f *fetched) Manifests(context.Context, ocispec.Descriptor) ([]ocispec.Desc
 	return nil, nil
 }
 
+func (*fetched) ExpectSignature(context.Context) {}
+
 func (f *fetched) PushSignature(context.Context, artifact.PushRequest) (ocispec.Descriptor, error) {
 	panic("a verifier pushes nothing")
 }

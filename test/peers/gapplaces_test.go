@@ -197,6 +197,8 @@ func (d *described) Resolve(context.Context, string) (ocispec.Descriptor, error)
 	return d.artifact, nil
 }
 
+func (*described) ExpectSignature(context.Context) {}
+
 func (d *described) PushSignature(_ context.Context, request artifact.PushRequest) (ocispec.Descriptor, error) {
 	d.envelope = request.Envelope
 	return ocispec.Descriptor{}, nil
