@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,11 +14,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-	goplugin "github.com/hashicorp/go-plugin"
-	"google.golang.org/grpc"
-
 	"github.com/signet-project/signet/protocol"
+	"github.com/signet-project/signet/protocol/internal/grpcserver"
 	"github.com/signet-project/signet/protocol/internal/sessionwire"
 )
 
@@ -30,20 +28,9 @@ const (
 	lastRites = time.Second
 )
 
-// How much a host may send ahead of the plugin, in bytes.
-const (
-	streamWindow     = 1 << 20
-	connectionWindow = 4 << 20
-)
-
-const (
-	// gcPercent is how much garbage there may be for what is in use. Of that a plugin
-	// has little: by default it would collect again each time that 4 MiB have gathered.
-	gcPercent = 400
-	// workers answer calls one after the other, on stacks that have grown; calls beyond
-	// them have a goroutine each.
-	workers = 4
-)
+// gcPercent is how much garbage there may be for what is in use. Of that a plugin has
+// little: by default it would collect again each time that 4 MiB have gathered.
+const gcPercent = 400
 
 // Serve runs p as a plugin process and ends the process. It is the whole main
 // function of a plugin: in place of protocol.Serve, whose rules hold, it offers
@@ -82,8 +69,7 @@ func (p inProcess) Call(ctx context.Context, command protocol.Command, request [
 	return answer.Bytes(), nil
 }
 
-// Run serves a session with everything passed in, but for the directory of the
-// socket, which go-plugin reads from the environment: each call of the host is
+// Run serves a session with everything passed in: each call of the host is
 // made to t, until stdin or ctx ends. It returns the exit status: 1 when there
 // was no session, with the reason as an error of the contract on stderr. Nobody
 // else may write to stdout.
@@ -97,12 +83,16 @@ func Run(ctx context.Context, t protocol.Transport, stdin io.Reader, stdout, std
 }
 
 func serve(ctx context.Context, t protocol.Transport, stdin io.Reader, stdout io.Writer, getenv func(string) string) error {
-	if getenv(handshake.MagicCookieKey) != handshake.MagicCookieValue {
+	if getenv(sessionwire.CookieVariable) != Name {
 		return protocol.Errorf(protocol.CodeValidation, "%q is an argument for hosts: a session cannot be started by hand", Argument)
 	}
 	config, certificate, err := pluginTLS(getenv(sessionwire.CertificateVariable))
 	if err != nil {
 		return err
+	}
+	listener, err := listen(getenv)
+	if err != nil {
+		return fmt.Errorf("no session could be opened: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -110,31 +100,18 @@ func serve(ctx context.Context, t protocol.Transport, stdin io.Reader, stdout io
 		io.Copy(io.Discard, stdin)
 		cancel()
 	}()
-	a := &server{transport: t}
-	var problems bytes.Buffer
-	address, closed := make(chan *goplugin.ReattachConfig, 1), make(chan struct{})
-	// What go-plugin calls its test mode serves without taking over the process:
-	// streams and signals stay as they are, it ends with a context, and the
-	// address comes back, so that the line for the host can go to a stdout that
-	// nobody else writes to.
-	go goplugin.Serve(&goplugin.ServeConfig{
-		HandshakeConfig: handshake,
-		Plugins:         plugins(a),
-		TLSProvider:     func() (*tls.Config, error) { return config, nil },
-		Logger:          hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: &problems, DisableTime: true}),
-		GRPCServer:      newServer,
-		Test:            &goplugin.ServeTestConfig{Context: ctx, ReattachConfigCh: address, CloseCh: closed},
-	})
-	select {
-	case at := <-address:
-		line := sessionwire.Handshake{Network: at.Addr.Network(), Address: at.Addr.String(), Certificate: certificate}
-		if _, err = fmt.Fprintln(stdout, &line); err != nil {
-			cancel()
-		}
-	case <-closed:
-		err = fmt.Errorf("no session could be opened: %s", bytes.TrimSpace(problems.Bytes()))
+	a := &answerer{transport: t}
+	server := &grpcserver.Server{Methods: a.methods(cancel), Limit: protocol.MaxMessageSize + sessionwire.Overhead, TLS: config}
+	served := make(chan error, 1)
+	go func() {
+		defer cancel()
+		served <- server.Serve(ctx, listener)
+	}()
+	line := sessionwire.Handshake{Network: listener.Addr().Network(), Address: listener.Addr().String(), Certificate: certificate}
+	if _, err = fmt.Fprintln(stdout, &line); err != nil {
+		cancel()
 	}
-	<-closed
+	err = errors.Join(err, <-served)
 	a.wait(lastCalls)
 	return err
 }
@@ -158,36 +135,46 @@ func pluginTLS(host string) (config *tls.Config, certificate []byte, err error) 
 	}, own.Certificate[0], nil
 }
 
-// newServer makes a server with windows that stay as they are: to find out better
-// ones, gRPC would send a ping with each call.
-func newServer(options []grpc.ServerOption) *grpc.Server {
-	const limit = protocol.MaxMessageSize + sessionwire.Overhead
-	return grpc.NewServer(append(options, grpc.MaxRecvMsgSize(limit), grpc.MaxSendMsgSize(limit), grpc.NumStreamWorkers(workers),
-		grpc.StaticStreamWindowSize(streamWindow), grpc.StaticConnWindowSize(connectionWindow))...)
-}
-
-// server answers the calls of a session.
-type server struct {
+// answerer answers the calls of a session.
+type answerer struct {
 	transport protocol.Transport
 	running   sync.WaitGroup
 }
 
-func (s *server) answer(ctx context.Context, q *sessionwire.Request) *sessionwire.Response {
-	s.running.Add(1)
-	defer s.running.Done()
-	answer, err := s.transport.Call(ctx, protocol.Command(q.Command), q.Request)
-	if err != nil {
-		data, _ := json.Marshal(protocol.AsError(err)) // a struct of strings
-		return &sessionwire.Response{Error: data}
+// methods are what a host can call: that of the session, and of go-plugin's those without
+// which a host that it serves takes the plugin for unwell, or has to kill it.
+func (a *answerer) methods(shutdown func()) map[string]grpcserver.Method {
+	return map[string]grpcserver.Method{
+		sessionwire.FullMethod:   a.answer,
+		sessionwire.HealthMethod: func(context.Context, []byte) ([]byte, error) { return sessionwire.Healthy(), nil },
+		sessionwire.ShutdownMethod: func(context.Context, []byte) ([]byte, error) {
+			shutdown()
+			return nil, nil
+		},
 	}
-	return &sessionwire.Response{Response: answer}
+}
+
+func (a *answerer) answer(ctx context.Context, message []byte) ([]byte, error) {
+	a.running.Add(1)
+	defer a.running.Done()
+	var q sessionwire.Request
+	if err := q.Decode(message); err != nil {
+		return nil, err
+	}
+	var r sessionwire.Response
+	var err error
+	if r.Response, err = a.transport.Call(ctx, protocol.Command(q.Command), q.Request); err != nil {
+		data, _ := json.Marshal(protocol.AsError(err)) // a struct of strings
+		r = sessionwire.Response{Error: data}
+	}
+	return r.Encode(), nil
 }
 
 // wait waits for the calls to end, but not for ever.
-func (s *server) wait(patience time.Duration) {
+func (a *answerer) wait(patience time.Duration) {
 	done := make(chan struct{})
 	go func() {
-		s.running.Wait()
+		a.running.Wait()
 		close(done)
 	}()
 	select {

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/signet-project/signet/protocol/internal/grpcframe"
 )
 
 const (
@@ -108,12 +110,12 @@ func (c *Conn) Close() {
 // the answer, of at most limit bytes. It returns when ctx is done at the latest,
 // and cancels the call then; a deadline of ctx is told to the server.
 //
-// The errors are ctx's; a [*StatusError] that the server answered with; [ErrTooLong];
+// The errors are ctx's; a [*StatusError] that the server answered with; [grpcframe.ErrTooLong];
 // a [*ProtocolError]; and a [*LostError], with which it is not known whether the
 // server has seen the call. No call is sent twice.
 func (c *Conn) Call(ctx context.Context, method string, message []byte, limit int64) ([]byte, error) {
 	if int64(len(message)) > math.MaxUint32 {
-		return nil, ErrTooLong
+		return nil, grpcframe.ErrTooLong
 	}
 	type result struct {
 		message []byte
@@ -125,7 +127,7 @@ func (c *Conn) Call(ctx context.Context, method string, message []byte, limit in
 		var r result
 		r.err = c.exchange(ctx, method, message, func(body io.Reader) error {
 			var err error
-			r.message, err = readOnly(body, limit)
+			r.message, err = grpcframe.ReadOnly(body, limit)
 			return err
 		})
 		done <- r
@@ -144,7 +146,7 @@ func (c *Conn) Call(ctx context.Context, method string, message []byte, limit in
 func (c *Conn) Stream(ctx context.Context, method string, message []byte, limit int64, use func([]byte) error) error {
 	return c.exchange(ctx, method, message, func(body io.Reader) error {
 		for {
-			message, err := readMessage(body, limit)
+			message, err := grpcframe.Read(body, limit)
 			if err == io.EOF {
 				return nil
 			}
@@ -171,6 +173,9 @@ func (c *Conn) exchange(ctx context.Context, method string, message []byte, read
 		return err
 	}
 	err = read(body)
+	if malformed, ok := errors.AsType[*grpcframe.Error](err); ok {
+		err = &ProtocolError{Reason: "answered with " + malformed.Reason}
+	}
 	if !body.ended {
 		return err
 	}
@@ -230,7 +235,7 @@ func timeout(d time.Duration) string {
 
 // body is a request's: the frame of one message.
 type body struct {
-	prefix  [prefixSize]byte
+	prefix  [grpcframe.PrefixSize]byte
 	message []byte
 	at      int // how much of both has been read
 	begun   atomic.Bool
@@ -238,7 +243,7 @@ type body struct {
 
 func newBody(message []byte) *body {
 	b := &body{message: message}
-	putPrefix(&b.prefix, len(message))
+	grpcframe.PutPrefix(&b.prefix, len(message))
 	return b
 }
 
@@ -246,15 +251,15 @@ func newBody(message []byte) *body {
 // frame.
 func (b *body) Read(p []byte) (n int, err error) {
 	b.begun.Store(true)
-	if b.at < prefixSize {
+	if b.at < grpcframe.PrefixSize {
 		n = copy(p, b.prefix[b.at:])
 		b.at += n
 	}
-	if b.at >= prefixSize {
-		copied := copy(p[n:], b.message[b.at-prefixSize:])
+	if b.at >= grpcframe.PrefixSize {
+		copied := copy(p[n:], b.message[b.at-grpcframe.PrefixSize:])
 		n, b.at = n+copied, b.at+copied
 	}
-	if b.at == prefixSize+len(b.message) {
+	if b.at == grpcframe.PrefixSize+len(b.message) {
 		err = io.EOF
 	}
 	return n, err

@@ -1,13 +1,10 @@
 package grpcclient
 
 import (
-	"bytes"
-	"errors"
 	"io"
 	"math"
 	"strings"
 	"testing"
-	"testing/iotest"
 	"time"
 )
 
@@ -65,36 +62,4 @@ func TestBody(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	}
-}
-
-// FuzzReadMessage reads the answer of a unary call.
-func FuzzReadMessage(f *testing.F) {
-	const limit = 1 << 16
-	for _, answer := range []string{
-		"", "\x00\x00\x00\x00\x00", "\x00\x00\x00\x00\x02{}", "\x01\x00\x00\x00\x02{}", "\x00\x00\x00\x00\x03{}",
-		"\x00\xff\xff\xff\xff{}", "\x00\x00\x00\x00\x02{}\x00\x00\x00\x00\x02{}", "\x00\x00",
-	} {
-		f.Add([]byte(answer))
-	}
-	f.Fuzz(func(t *testing.T, answer []byte) {
-		message, err := readOnly(bytes.NewReader(answer), limit)
-		again, err2 := readOnly(iotest.OneByteReader(bytes.NewReader(answer)), limit)
-		if !bytes.Equal(message, again) || (err == nil) != (err2 == nil) || err != nil && err.Error() != err2.Error() {
-			t.Errorf("%q, %v; byte by byte %q, %v", message, err, again, err2)
-		}
-		if err != nil {
-			if _, ok := errors.AsType[*ProtocolError](err); !ok && err != ErrTooLong {
-				t.Errorf("%T %v", err, err)
-			}
-			return
-		}
-		whole, _ := io.ReadAll(newBody(message))
-		if !bytes.Equal(whole, answer) {
-			t.Errorf("%q is the frame of %q", answer, whole)
-		}
-		// A connection that breaks is no end.
-		if _, err := readOnly(io.MultiReader(bytes.NewReader(answer), iotest.ErrReader(io.ErrNoProgress)), limit); err != io.ErrNoProgress {
-			t.Error(err)
-		}
-	})
 }

@@ -3,55 +3,49 @@ package sessionwire
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
+	"unicode/utf8"
 )
 
-// Request and Response are the messages of spec/session.proto. On the plugin's side
-// protobuf takes their struct tags as well as generated code; the host, which does
-// not link it, writes the one with Encode and reads the other with Decode.
+// Request and Response are the messages of spec/session.proto.
 
 // Request is one call.
 type Request struct {
-	Command string `protobuf:"bytes,1,opt,name=command,proto3"`
-	Request []byte `protobuf:"bytes,2,opt,name=request,proto3"`
+	Command string
+	Request []byte
 }
-
-// Reset, String and ProtoMessage make it a message to protobuf.
-func (r *Request) Reset() { *r = Request{} }
-
-// String names the command and says how long its request is.
-func (r *Request) String() string { return fmt.Sprintf("%s, %d bytes", r.Command, len(r.Request)) }
-
-// ProtoMessage marks it as a message.
-func (*Request) ProtoMessage() {}
 
 // Response has one of its fields only: neither is ever empty when it is there.
 type Response struct {
-	Response []byte `protobuf:"bytes,1,opt,name=response,proto3"`
-	Error    []byte `protobuf:"bytes,2,opt,name=error,proto3"`
+	Response []byte
+	Error    []byte
 }
-
-// Reset, String and ProtoMessage make it a message to protobuf.
-func (r *Response) Reset() { *r = Response{} }
-
-// String says how long the answer is, without quoting it.
-func (r *Response) String() string {
-	return fmt.Sprintf("%d bytes, error of %d bytes", len(r.Response), len(r.Error))
-}
-
-// ProtoMessage marks it as a message.
-func (*Response) ProtoMessage() {}
 
 // Encode returns the message as it goes over the wire.
-func (r *Request) Encode() []byte {
-	b := make([]byte, 0, len(r.Command)+len(r.Request)+2*(1+binary.MaxVarintLen64))
-	b = appendField(b, 1, r.Command)
-	return appendField(b, 2, r.Request)
+func (r *Request) Encode() []byte { return encode(r.Command, r.Request) }
+
+// Decode reads the message, of which the fields become parts.
+func (r *Request) Decode(message []byte) error {
+	*r = Request{}
+	err := eachField(message, func(number uint64, f field) {
+		switch {
+		case number == 1 && f.wireType == wireBytes:
+			r.Command = string(f.bytes)
+		case number == 2 && f.wireType == wireBytes:
+			r.Request = f.bytes
+		}
+	})
+	if err == nil && !utf8.ValidString(r.Command) {
+		err = errMalformed
+	}
+	return err
 }
+
+// Encode returns the message as it goes over the wire.
+func (r *Response) Encode() []byte { return encode(r.Response, r.Error) }
 
 // Decode reads the message, of which the fields become parts.
 func (r *Response) Decode(message []byte) error {
-	r.Reset()
+	*r = Response{}
 	return eachField(message, func(number uint64, f field) {
 		switch {
 		case number == 1 && f.wireType == wireBytes:
@@ -62,13 +56,29 @@ func (r *Response) Decode(message []byte) error {
 	})
 }
 
+// encode returns a message of two fields, which are left out when they are empty.
+func encode[T string | []byte](first T, second []byte) []byte {
+	b := make([]byte, 0, len(first)+len(second)+2*(1+binary.MaxVarintLen64))
+	b = appendField(b, 1, first)
+	return appendField(b, 2, second)
+}
+
 // HealthCheck is the message by which a host asks, as go-plugin does, whether a
 // plugin takes calls: HealthCheckRequest of grpc.health.v1.
 func HealthCheck() []byte { return appendField(nil, 1, "plugin") }
 
-// The methods of go-plugin's own services that a host calls.
+// Healthy is the answer of a plugin that does: HealthCheckResponse.
+func Healthy() []byte {
+	const serving = 1
+	return binary.AppendUvarint([]byte{1<<3 | wireVarint}, serving)
+}
+
+// The methods of go-plugin's own services that hosts call.
 const (
 	HealthMethod = "/grpc.health.v1.Health/Check"
+	// ShutdownMethod is how a host that go-plugin serves ends a session. Both of its
+	// messages are empty.
+	ShutdownMethod = "/plugin.GRPCController/Shutdown"
 	// OutputMethod brings what a plugin that go-plugin serves prints: go-plugin
 	// puts pipes of its own in place of stdout and stderr. Its request is empty.
 	OutputMethod = "/plugin.GRPCStdio/StreamStdio"

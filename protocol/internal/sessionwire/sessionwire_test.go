@@ -52,14 +52,43 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
-// TestMessages holds the messages to what protobuf makes of their struct tags.
+// taggedRequest and taggedResponse are the messages of spec/session.proto as protobuf
+// takes them.
+type taggedRequest struct {
+	Command string `protobuf:"bytes,1,opt,name=command,proto3"`
+	Request []byte `protobuf:"bytes,2,opt,name=request,proto3"`
+}
+
+func (r *taggedRequest) Reset()         { *r = taggedRequest{} }
+func (r *taggedRequest) String() string { return r.Command }
+func (*taggedRequest) ProtoMessage()    {}
+
+type taggedResponse struct {
+	Response []byte `protobuf:"bytes,1,opt,name=response,proto3"`
+	Error    []byte `protobuf:"bytes,2,opt,name=error,proto3"`
+}
+
+func (r *taggedResponse) Reset()         { *r = taggedResponse{} }
+func (r *taggedResponse) String() string { return string(r.Response) }
+func (*taggedResponse) ProtoMessage()    {}
+
+// marshal is what protobuf makes of a message.
+func marshal(t testing.TB, message protoadapt.MessageV1) []byte {
+	data, err := proto.Marshal(protoadapt.MessageV2Of(message))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// TestMessages compares what is sent with what protobuf sends.
 func TestMessages(t *testing.T) {
 	for _, q := range []Request{{}, {Command: "describe-key"}, {Request: []byte("{}")}, {Command: "x", Request: make([]byte, 70_000)}} {
-		want, err := proto.Marshal(protoadapt.MessageV2Of(&q))
-		if err != nil {
-			t.Fatal(err)
+		if got, want := q.Encode(), marshal(t, &taggedRequest{q.Command, q.Request}); !bytes.Equal(got, want) {
+			t.Errorf("%x, want %x", got, want)
 		}
-		if got := q.Encode(); !bytes.Equal(got, want) {
+		r := Response{Response: []byte(q.Command), Error: q.Request}
+		if got, want := r.Encode(), marshal(t, &taggedResponse{r.Response, r.Error}); !bytes.Equal(got, want) {
 			t.Errorf("%x, want %x", got, want)
 		}
 	}
@@ -95,29 +124,31 @@ func FuzzParseHandshake(f *testing.F) {
 	})
 }
 
-// FuzzResponse holds Decode to what protobuf makes of the same bytes, groups aside.
-func FuzzResponse(f *testing.F) {
-	for _, r := range []Response{{Response: []byte("{}")}, {Error: []byte(`{"errorCode":"ERROR"}`)}, {Response: []byte("{}"), Error: []byte("x")}} {
-		data, err := proto.Marshal(protoadapt.MessageV2Of(&r))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
+// FuzzDecode compares what is read with what protobuf reads of the same bytes, groups
+// aside.
+func FuzzDecode(f *testing.F) {
+	for _, r := range []taggedResponse{{Response: []byte("{}")}, {Error: []byte(`{"errorCode":"ERROR"}`)}, {Response: []byte("{}"), Error: []byte("x")}} {
+		f.Add(marshal(f, &r))
 	}
 	f.Add([]byte{3 << 3, 0x96, 1, 4<<3 | 1, 1, 2, 3, 4, 5, 6, 7, 8, 5<<3 | 5, 1, 2, 3, 4, 1 << 3, 7, 1<<3 | 2, 2, '{', '}'})
+	f.Add([]byte{1<<3 | 2, 2, 0xff, 0xfe})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var got, want Response
-		err := got.Decode(data)
-		wantErr := proto.Unmarshal(data, protoadapt.MessageV2Of(&want))
-		if (err == nil) != (wantErr == nil) {
-			if err != nil && hasGroup(data) {
-				return
+		compare := func(err error, want protoadapt.MessageV1, same func() bool) {
+			wantErr := proto.Unmarshal(data, protoadapt.MessageV2Of(want))
+			switch {
+			case err != nil && wantErr == nil && hasGroup(data):
+			case (err == nil) != (wantErr == nil):
+				t.Fatalf("%T: %v, want %v", want, err, wantErr)
+			case err == nil && !same():
+				t.Errorf("%+v", want)
 			}
-			t.Fatalf("%v, want %v", err, wantErr)
 		}
-		if err == nil && (!bytes.Equal(got.Response, want.Response) || !bytes.Equal(got.Error, want.Error)) {
-			t.Errorf("%v, want %v", &got, &want)
-		}
+		var q Request
+		var wantQ taggedRequest
+		compare(q.Decode(data), &wantQ, func() bool { return q.Command == wantQ.Command && bytes.Equal(q.Request, wantQ.Request) })
+		var r Response
+		var wantR taggedResponse
+		compare(r.Decode(data), &wantR, func() bool { return bytes.Equal(r.Response, wantR.Response) && bytes.Equal(r.Error, wantR.Error) })
 	})
 }
 

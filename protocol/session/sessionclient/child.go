@@ -15,6 +15,7 @@ import (
 
 	"github.com/signet-project/signet/protocol"
 	"github.com/signet-project/signet/protocol/internal/grpcclient"
+	"github.com/signet-project/signet/protocol/internal/grpcframe"
 	"github.com/signet-project/signet/protocol/internal/process"
 	"github.com/signet-project/signet/protocol/internal/sessionwire"
 	"github.com/signet-project/signet/protocol/stdio"
@@ -268,7 +269,7 @@ func (c *child) call(ctx context.Context, command protocol.Command, data []byte)
 		return nil, context.Cause(ctx)
 	case c.run.alive.Err() != nil:
 		return nil, c.lost(nil)
-	case errors.Is(err, grpcclient.ErrTooLong):
+	case errors.Is(err, grpcframe.ErrTooLong):
 		return nil, tooLong(limit)
 	case answered && status.Code != grpcclient.Unavailable || broken:
 		return nil, &protocol.AnswerError{Reason: err.Error()}

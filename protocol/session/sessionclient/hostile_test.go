@@ -161,7 +161,7 @@ func TestHostileServers(t *testing.T) {
 		"trailers without a status": "answered with 0 gRPC statuses, not one",
 		"two statuses":              "answered with 2 gRPC statuses, not one",
 		"nothing but headers":       "answered with gRPC status PermissionDenied: go away 100% %zz %",
-		"no message":                "answered without a message",
+		"no message":                "answered with no message",
 		"compressed":                "answered with a compressed message",
 		"flag":                      "answered with a message of the unknown flag 9",
 		"two messages":              "answered with more than one message",
