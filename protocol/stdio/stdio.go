@@ -216,14 +216,12 @@ func (t *Transport) supervise(ctx context.Context, running *process.Process, str
 	timeout := cmp.Or(t.Timeout, DefaultTimeout)
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
-	ended := make(chan error, 1)
-	go func() { ended <- running.Wait() }()
 	select {
-	case err := <-ended:
-		return nil, false, err
+	case <-running.Done():
+		return nil, false, running.Wait()
 	case <-streams.overflow.Done():
 		running.Kill()
-		return nil, false, <-ended
+		return nil, false, running.Wait()
 	case <-deadline.C:
 		stopped = &TimeoutError{Timeout: timeout}
 	case <-ctx.Done():
@@ -233,13 +231,12 @@ func (t *Transport) supervise(ctx context.Context, running *process.Process, str
 	grace := time.NewTimer(cmp.Or(t.Grace, DefaultGrace))
 	defer grace.Stop()
 	select {
-	case err = <-ended:
+	case <-running.Done():
 	case <-grace.C:
 		forced = true
 		running.Kill()
-		err = <-ended
 	}
-	return stopped, forced, err
+	return stopped, forced, running.Wait()
 }
 
 // failure makes the error of a process that ended without success and without

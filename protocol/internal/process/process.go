@@ -17,9 +17,12 @@ type Process struct {
 	terminal *terminal
 	platform platform
 
+	done chan struct{} // closed when nothing is left of it; then err and left are set
+	err  error
+	left bool
+
 	mu    sync.Mutex
 	ended bool // its pid means nothing any more
-	left  bool
 }
 
 // Start starts cmd in a process group (a job on Windows) of its own. With tty
@@ -32,7 +35,7 @@ type Process struct {
 // Start waits until another process gives the terminal back, or ctx is done;
 // for nothing else does it look at ctx.
 func Start(ctx context.Context, cmd *exec.Cmd, tty *os.File) (*Process, error) {
-	p := &Process{cmd: cmd}
+	p := &Process{cmd: cmd, done: make(chan struct{})}
 	var err error
 	if p.terminal, err = handOver(ctx, tty); err != nil {
 		return nil, err
@@ -44,16 +47,25 @@ func Start(ctx context.Context, cmd *exec.Cmd, tty *os.File) (*Process, error) {
 	return p, nil
 }
 
-// Wait waits for the process to end, kills and reaps every descendant that is
-// left, and takes the terminal back. How the process ended stands in
+// Done is closed when the process has ended, and every descendant that was left has been
+// killed and reaped.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Wait waits until then, and takes the terminal back. How the process ended stands in
 // cmd.ProcessState then; the error is the system's failure to tell.
 func (p *Process) Wait() error {
-	err := p.wait()
+	<-p.done
 	p.terminal.takeBack()
-	if _, exited := errors.AsType[*exec.ExitError](err); exited {
+	if _, exited := errors.AsType[*exec.ExitError](p.err); exited {
 		return nil
 	}
-	return err
+	return p.err
+}
+
+// finish waits for the end, in the background.
+func (p *Process) finish() {
+	p.err = p.wait()
+	close(p.done)
 }
 
 // Left tells, once Wait has returned, whether descendants were still running when

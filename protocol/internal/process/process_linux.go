@@ -14,9 +14,6 @@ import (
 type platform struct {
 	pid  int
 	mark mark
-	// exited is closed when the process is a zombie, not yet reaped, so that its
-	// pid and group still mean what they did.
-	exited chan struct{}
 }
 
 // start starts the command on a thread that lives as long as the process: the
@@ -28,7 +25,6 @@ func (p *Process) start() error {
 	p.cmd.SysProcAttr.Setpgid = true
 	p.cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	p.terminal.attach(p.cmd.SysProcAttr)
-	p.platform = platform{exited: make(chan struct{})}
 
 	adoptOrphans()
 	started := make(chan error)
@@ -38,13 +34,7 @@ func (p *Process) start() error {
 		if err != nil {
 			return
 		}
-		for {
-			var info unix.Siginfo
-			if err := unix.Waitid(unix.P_PID, p.platform.pid, &info, unix.WEXITED|unix.WNOWAIT, nil); err != unix.EINTR {
-				break
-			}
-		}
-		close(p.platform.exited)
+		p.finish()
 	})
 	err := <-started
 	if err != nil {
@@ -87,7 +77,7 @@ func (p *Process) launch() error {
 }
 
 func (p *Process) wait() error {
-	<-p.platform.exited
+	awaitZombie(p.platform.pid)
 	running := childrenRun()
 	if running {
 		left := orphansThat(p.descends)
@@ -104,6 +94,17 @@ func (p *Process) wait() error {
 		p.left = true
 	}
 	return err
+}
+
+// awaitZombie waits until a process has ended, and leaves it to be reaped, so that its pid
+// and group still mean what they did.
+func awaitZombie(pid int) {
+	for {
+		var info unix.Siginfo
+		if err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOWAIT, nil); err != unix.EINTR {
+			return
+		}
+	}
 }
 
 func (p *Process) interrupt() { unix.Kill(-p.platform.pid, unix.SIGTERM) }

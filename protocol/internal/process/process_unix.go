@@ -15,7 +15,11 @@ func (p *Process) start() error {
 	}
 	p.cmd.SysProcAttr.Setpgid = true
 	p.terminal.attach(p.cmd.SysProcAttr)
-	return startPatiently(p.cmd, func(err error) bool { return errors.Is(err, syscall.ETXTBSY) })
+	if err := startPatiently(p.cmd, func(err error) bool { return errors.Is(err, syscall.ETXTBSY) }); err != nil {
+		return err
+	}
+	go p.finish()
+	return nil
 }
 
 func (p *Process) wait() error {

@@ -37,6 +37,7 @@ func (p *Process) start() error {
 		return err
 	}
 	p.platform.job = job
+	go p.finish()
 	return nil
 }
 
