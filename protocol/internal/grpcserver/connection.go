@@ -32,7 +32,7 @@ const (
 type connection struct {
 	server *Server
 	conn   net.Conn
-	ctx    context.Context
+	ctx    context.Context // what those of the calls come from, which end one by one
 	// reader reads frames from conn, and writer writes them to pending.
 	reader, writer *http2.Framer
 

@@ -36,8 +36,9 @@ type Server struct {
 const handshakeTime = 10 * time.Second
 
 // Serve serves whoever connects to listener, which it closes, until ctx is done: then it
-// closes all connections and returns. Calls may still be running, their contexts done.
-// The error is that of the listener.
+// closes all connections, so that calls that are running have no answer any more, ends
+// their contexts, and returns. Some may still be running. The error is that of the
+// listener.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var connections sync.WaitGroup
@@ -60,14 +61,13 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 
 // serve serves one connection to its end.
 func (s *Server) serve(ctx context.Context, conn *tls.Conn) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	// At once: what a closing record says TCP and sockets say, too.
+	defer conn.NetConn().Close()
 	defer context.AfterFunc(ctx, func() { conn.NetConn().Close() })()
-	defer conn.NetConn().Close() // at once: what a closing record says TCP and sockets say, too
 	shaking, stop := context.WithTimeout(ctx, handshakeTime)
 	defer stop()
 	if conn.HandshakeContext(shaking) != nil || conn.ConnectionState().NegotiatedProtocol != http2.NextProtoTLS {
 		return
 	}
-	newConnection(ctx, s, conn).serve()
+	newConnection(context.WithoutCancel(ctx), s, conn).serve()
 }

@@ -27,8 +27,8 @@ import (
 const limit = 1 << 20
 
 // serve serves methods that take and give protobuf's BytesValue, to a client with the
-// settings returned, at the address returned.
-func serve(t testing.TB) (address string, client *tls.Config) {
+// settings returned, at the address returned, until end is called.
+func serve(t testing.TB) (address string, client *tls.Config, end func()) {
 	t.Helper()
 	certificate, err := sessionwire.NewCertificate(x509.ExtKeyUsageServerAuth)
 	if err != nil {
@@ -44,7 +44,7 @@ func serve(t testing.TB) (address string, client *tls.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cancelled := make(chan bool, 1)
+	cancelled, staying := make(chan bool, 1), make(chan bool)
 	server := &Server{Limit: limit, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}}, Methods: map[string]Method{
 		"/test/Echo": func(_ context.Context, message []byte) ([]byte, error) { return message, nil },
 		"/test/Fail": func(context.Context, []byte) ([]byte, error) { return nil, errors.New("no 100% luck, 你\n") },
@@ -55,6 +55,12 @@ func serve(t testing.TB) (address string, client *tls.Config) {
 			return nil, context.Cause(ctx)
 		},
 		"/test/Waited": func(context.Context, []byte) ([]byte, error) { <-cancelled; return nil, nil },
+		"/test/Stay": func(ctx context.Context, _ []byte) ([]byte, error) {
+			staying <- true
+			<-ctx.Done()
+			return nil, nil
+		},
+		"/test/Stayed": func(context.Context, []byte) ([]byte, error) { <-staying; return nil, nil },
 		"/test/Until": func(ctx context.Context, _ []byte) ([]byte, error) {
 			deadline, ok := ctx.Deadline()
 			if left := time.Until(deadline); !ok || left > time.Hour || left < time.Minute {
@@ -66,31 +72,32 @@ func serve(t testing.TB) (address string, client *tls.Config) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, listener) }()
-	t.Cleanup(func() {
+	end = sync.OnceFunc(func() {
 		cancel()
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
 	})
-	return listener.Addr().String(), &tls.Config{RootCAs: roots, ServerName: sessionwire.Localhost, NextProtos: []string{"h2"}}
+	t.Cleanup(end)
+	return listener.Addr().String(), &tls.Config{RootCAs: roots, ServerName: sessionwire.Localhost, NextProtos: []string{"h2"}}, end
 }
 
 // dial returns a connection by grpc-go.
-func dial(t *testing.T) *grpc.ClientConn {
+func dial(t *testing.T) (conn *grpc.ClientConn, end func()) {
 	t.Helper()
-	address, config := serve(t)
+	address, config, end := serve(t)
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(credentials.NewTLS(config)), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(2*limit)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return conn
+	return conn, end
 }
 
 // TestServer makes calls by grpc-go, which knows nothing of this module.
 func TestServer(t *testing.T) {
 	t.Parallel()
-	conn := dial(t)
+	conn, _ := dial(t)
 	call := func(ctx context.Context, method string, size int, options ...grpc.CallOption) (*wrapperspb.BytesValue, error) {
 		answer := new(wrapperspb.BytesValue)
 		return answer, conn.Invoke(ctx, method, wrapperspb.Bytes(bytes.Repeat([]byte("x"), size)), answer, options...)
@@ -150,10 +157,29 @@ func TestServer(t *testing.T) {
 	})
 }
 
+// TestEnd ends a server while a call is running: it has no answer, and its context ends.
+func TestEnd(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		conn, end := dial(t)
+		running := make(chan error)
+		go func() {
+			running <- conn.Invoke(t.Context(), "/test/Stay", wrapperspb.Bytes(nil), new(wrapperspb.BytesValue))
+		}()
+		if err := conn.Invoke(t.Context(), "/test/Stayed", wrapperspb.Bytes(nil), new(wrapperspb.BytesValue)); err != nil {
+			t.Fatal(err)
+		}
+		end()
+		if err := <-running; status.Code(err) != codes.Unavailable {
+			t.Error(err)
+		}
+	}
+}
+
 // TestHTTP makes calls by net/http, which sends what grpc-go would not.
 func TestHTTP(t *testing.T) {
 	t.Parallel()
-	address, config := serve(t)
+	address, config, _ := serve(t)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}
 	defer client.CloseIdleConnections()
 	for name, c := range map[string]struct{ kind, sent, want string }{
