@@ -17,8 +17,8 @@ func main() {
 	status := cli.Run(ctx, cli.Env{
 		Args:    os.Args,
 		Stdin:   os.Stdin,
-		Stdout:  os.Stdout,
-		Stderr:  os.Stderr,
+		Stdout:  output(os.Stdout),
+		Stderr:  output(os.Stderr),
 		Environ: os.Environ(),
 		Home:    home,
 	})

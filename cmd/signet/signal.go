@@ -18,7 +18,6 @@ func untilSignal() (ctx context.Context, received func() os.Signal) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)
 	notifyEnd(signals)
-	keepBrokenPipe()
 	var first atomic.Pointer[os.Signal]
 	go func() {
 		s := <-signals

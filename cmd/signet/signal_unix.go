@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/signet-project/signet/internal/cli"
 )
 
@@ -19,12 +21,16 @@ func notifyEnd(signals chan<- os.Signal) {
 	}
 }
 
-// brokenPipe receives what is left of SIGPIPE.
-var brokenPipe = make(chan os.Signal, 1)
-
-// keepBrokenPipe lets a write to a pipe that nobody reads fail, so that the run comes
-// to its end and nothing is left of it; by default the process would be gone.
-func keepBrokenPipe() { signal.Notify(brokenPipe, syscall.SIGPIPE) }
+// output returns another descriptor of a standard stream, on which a write to a pipe that
+// nobody reads fails, so that the run comes to its end and nothing is left of it. On the
+// stream itself it ends the process (os/signal, SIGPIPE).
+func output(stream *os.File) *os.File {
+	fd, err := unix.FcntlInt(stream.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return stream
+	}
+	return os.NewFile(uintptr(fd), stream.Name())
+}
 
 // endBySignal ends the process by the signal that ended the run, so that a shell knows
 // not to go on; received is nil when none did. Of status it tells whether the run ended
@@ -32,7 +38,6 @@ func keepBrokenPipe() { signal.Notify(brokenPipe, syscall.SIGPIPE) }
 func endBySignal(received os.Signal, status int) {
 	switch {
 	case received == nil && status == cli.StatusBrokenPipe:
-		signal.Stop(brokenPipe)
 		_, _ = os.Stdout.WriteString("\n") // ends the process now
 		return
 	case received == nil && status == cli.StatusInterrupted:

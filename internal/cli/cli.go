@@ -152,18 +152,25 @@ func (a *app) branches() []branch {
 }
 
 // rootCommand is the whole tree of commands.
-func (a *app) rootCommand() *cobra.Command { return a.root(a.branches()) }
+func (a *app) rootCommand() *cobra.Command {
+	root := a.root(a.branches())
+	a.helpTopics(root)
+	a.completeAll(root)
+	return root
+}
 
 // commandFor is the tree of commands as far as a command line can come to them: when it
-// begins with the name of one, the flags of all others would take a seventh of the
-// shortest runs.
+// begins with the name of one, the flags of all others, and what helps to write command
+// lines, would take a seventh of the shortest runs.
 func (a *app) commandFor(args []string) *cobra.Command {
 	all := a.branches()
 	i := slices.IndexFunc(all, func(b branch) bool { return len(args) > 0 && b.name == args[0] })
 	if i < 0 {
-		return a.root(all)
+		return a.rootCommand()
 	}
-	return a.root(all[i : i+1])
+	root := a.root(all[i : i+1])
+	root.CompletionOptions.DisableDefaultCmd = true // which is another command
+	return root
 }
 
 // root is the program with some commands.
@@ -193,8 +200,6 @@ Keys live in plugins or files, trust in policies and trust stores below
 	}
 	a.pluginFlags(root)
 	a.formerFlags(root)
-	a.helpTopics(root)
-	a.completeAll(root)
 	return root
 }
 
