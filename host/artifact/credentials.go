@@ -34,8 +34,8 @@ func DockerConfigFile(getenv func(string) string, home string) string {
 
 // CredentialStore is a place where credentials for registries are kept.
 type CredentialStore struct {
-	// store finds out which one it is, if that takes time, only when it is asked: most
-	// registries on the way to which there is no file let everybody in.
+	// store returns it. Whether the platform has one is found out at its first use: that
+	// takes a look at each directory of PATH, for nothing where a registry lets everybody in.
 	store func() credentials.Store
 }
 
