@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/signet-project/signet/protocol"
@@ -100,8 +99,7 @@ func serve(ctx context.Context, t protocol.Transport, stdin io.Reader, stdout io
 		io.Copy(io.Discard, stdin)
 		cancel()
 	}()
-	a := &answerer{transport: t}
-	server := &grpcserver.Server{Methods: a.methods(cancel), Limit: protocol.MaxMessageSize + sessionwire.Overhead, TLS: config}
+	server := &grpcserver.Server{Methods: answerer{t}.methods(cancel), Limit: protocol.MaxMessageSize + sessionwire.Overhead, TLS: config}
 	served := make(chan error, 1)
 	go func() {
 		defer cancel()
@@ -112,7 +110,7 @@ func serve(ctx context.Context, t protocol.Transport, stdin io.Reader, stdout io
 		cancel()
 	}
 	err = errors.Join(err, <-served)
-	a.wait(lastCalls)
+	server.Wait(lastCalls)
 	return err
 }
 
@@ -136,14 +134,11 @@ func pluginTLS(host string) (config *tls.Config, certificate []byte, err error) 
 }
 
 // answerer answers the calls of a session.
-type answerer struct {
-	transport protocol.Transport
-	running   sync.WaitGroup
-}
+type answerer struct{ transport protocol.Transport }
 
 // methods are what a host can call: that of the session, and of go-plugin's those without
 // which a host that it serves takes the plugin for unwell, or has to kill it.
-func (a *answerer) methods(shutdown func()) map[string]grpcserver.Method {
+func (a answerer) methods(shutdown func()) map[string]grpcserver.Method {
 	return map[string]grpcserver.Method{
 		sessionwire.FullMethod:   a.answer,
 		sessionwire.HealthMethod: func(context.Context, []byte) ([]byte, error) { return sessionwire.Healthy(), nil },
@@ -154,9 +149,7 @@ func (a *answerer) methods(shutdown func()) map[string]grpcserver.Method {
 	}
 }
 
-func (a *answerer) answer(ctx context.Context, message []byte) ([]byte, error) {
-	a.running.Add(1)
-	defer a.running.Done()
+func (a answerer) answer(ctx context.Context, message []byte) ([]byte, error) {
 	var q sessionwire.Request
 	if err := q.Decode(message); err != nil {
 		return nil, err
@@ -168,17 +161,4 @@ func (a *answerer) answer(ctx context.Context, message []byte) ([]byte, error) {
 		r = sessionwire.Response{Error: data}
 	}
 	return r.Encode(), nil
-}
-
-// wait waits for the calls to end, but not for ever.
-func (a *answerer) wait(patience time.Duration) {
-	done := make(chan struct{})
-	go func() {
-		a.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-time.After(patience):
-	}
 }

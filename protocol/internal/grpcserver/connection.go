@@ -314,6 +314,7 @@ func (c *connection) forget(id uint32) {
 // finish has a call answered whose message is complete, or too long.
 func (c *connection) finish(s *stream) {
 	s.complete = true
+	c.server.running.Add(1)
 	select {
 	case c.idle <- s:
 	default:

@@ -30,6 +30,8 @@ type Server struct {
 	Limit int64
 	// TLS tells who may connect; ALPN is the server's.
 	TLS *tls.Config
+
+	running sync.WaitGroup // calls
 }
 
 // handshakeTime is how long a client may take to introduce itself.
@@ -37,7 +39,7 @@ const handshakeTime = 10 * time.Second
 
 // Serve serves whoever connects to listener, which it closes, until ctx is done: then it
 // closes all connections, so that calls that are running have no answer any more, ends
-// their contexts, and returns. Some may still be running. The error is that of the
+// their contexts, and returns, without waiting for them. The error is that of the
 // listener.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
@@ -49,13 +51,27 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	config.NextProtos = []string{http2.NextProtoTLS}
 	for {
 		accepted, err := listener.Accept()
-		switch {
-		case ctx.Err() != nil:
+		if err != nil && ctx.Err() != nil {
 			return nil
-		case err != nil:
+		}
+		if err != nil {
 			return err
 		}
 		connections.Go(func() { s.serve(ctx, tls.Server(accepted, config)) })
+	}
+}
+
+// Wait waits for the calls that are still running once Serve has returned, at most for so
+// long.
+func (s *Server) Wait(patience time.Duration) {
+	done := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
 	}
 }
 

@@ -77,6 +77,7 @@ func serve(t testing.TB) (address string, client *tls.Config, end func()) {
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
+		server.Wait(time.Minute)
 	})
 	t.Cleanup(end)
 	return listener.Addr().String(), &tls.Config{RootCAs: roots, ServerName: sessionwire.Localhost, NextProtos: []string{"h2"}}, end

@@ -125,6 +125,7 @@ func (s *stream) take(data []byte) {
 
 // answer makes the call and sends the answer.
 func (s *stream) answer() {
+	defer s.connection.server.running.Done()
 	defer s.connection.drop(s.id)
 	answer, refused := s.call()
 	if refused != nil {
