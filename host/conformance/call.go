@@ -124,7 +124,7 @@ func (k *kit) invokeIn(ctx context.Context, environ []string, command string, st
 	}
 	r.read()
 	k.count(command, r)
-	k.opts.Logger.Debug("invoked", "command", command, "request", k.masked(string(beginning)), "took", time.Since(started).Round(time.Millisecond), "status", x.State.String(), "reply", k.masked(r.String()))
+	k.opts.Logger.Debug("invoked", "command", command, "request", k.masked(string(beginning)), "took", time.Since(started).Round(time.Millisecond), "status", x.State, "reply", k.masked(r.String()))
 	k.expect("process.left", !x.Left, "nothing left running", command+" left a process that it had started")
 	for _, secret := range k.opts.Secrets {
 		found := secret != "" && (bytes.Contains(x.Stdout, []byte(secret)) || bytes.Contains(x.Stderr, []byte(secret)))
@@ -173,7 +173,7 @@ func (r *reply) late() bool {
 // read sorts an exchange into answer, failure and fault.
 func (r *reply) read() {
 	x := r.Exchange
-	switch status := x.State.ExitCode(); {
+	switch status := x.Code; {
 	case x.Stopped != nil:
 		r.fault, r.breaks = x.Stopped.Error(), "call.size"
 		if r.late() {
@@ -262,7 +262,7 @@ func (k *kit) judgeForm(command protocol.Command, r *reply) {
 	if x.Stopped != nil {
 		return
 	}
-	status := x.State.ExitCode()
+	status := x.Code
 	if r.answer != nil && isError(r.answer) {
 		r.answer, r.fault, r.breaks = nil, "exit status 0 with an error on stdout: "+head(r.answer), "call.status"
 		k.expect("call.status", false, "exit status 1 with an error", r.fault)

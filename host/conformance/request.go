@@ -135,7 +135,7 @@ func (k *kit) requests(ctx context.Context) {
 // unknown judges what becomes of a command that nobody knows.
 func (k *kit) unknown(ctx context.Context) {
 	r := k.invoke(ctx, string(unknownCommand), k.base().reader())
-	failed := r.Exchange != nil && r.Stopped == nil && !r.State.Success()
+	failed := r.Exchange != nil && r.Stopped == nil && r.Code != 0
 	if !k.expect("command.unknown", failed, "an exit status other than 0", r.String()) {
 		k.leave(NotRun, "command.unknown does not hold", "command.error")
 		return

@@ -21,10 +21,10 @@ func TestExchange(t *testing.T) {
 		ok      func(*stdio.Exchange) bool
 	}{
 		{"answer", testplugin.Reply{Stdout: "{}", Stderr: text}, 0, func(x *stdio.Exchange) bool {
-			return string(x.Stdout) == "{}" && string(x.Stderr) == text && x.State.Success() && x.Stopped == nil && !x.Left
+			return string(x.Stdout) == "{}" && string(x.Stderr) == text && x.Code == 0 && x.Stopped == nil && !x.Left
 		}},
 		{"failure", testplugin.Reply{Stdout: "out", Stderr: text, Exit: 1}, 0, func(x *stdio.Exchange) bool {
-			return string(x.Stdout) == "out" && x.State.ExitCode() == 1 && string(x.ErrorText()) == `{"errorCode":"OUCH"}`
+			return string(x.Stdout) == "out" && x.Code == 1 && string(x.ErrorText()) == `{"errorCode":"OUCH"}`
 		}},
 		{"no error", testplugin.Reply{Mute: true, Stderr: "{}", Exit: 1}, 0, func(x *stdio.Exchange) bool { return len(x.ErrorText()) == 0 }},
 		{"hangs", testplugin.Reply{Hang: true}, 2 * time.Second, func(x *stdio.Exchange) bool { return isTimeout(x.Stopped) && !x.Forced }},

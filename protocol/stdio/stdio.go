@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -114,21 +113,21 @@ func (t *Transport) Call(ctx context.Context, command protocol.Command, request 
 		return nil, err
 	}
 	answer, from, to := (*protocol.Error)(nil), 0, 0
-	if x.State.ExitCode() == 1 {
+	if x.Code == 1 {
 		answer, from, to = findError(x.Stderr)
 	}
 	log.finish(x.Stderr, from, to)
 	switch {
 	case x.Stopped != nil:
 		return nil, x.Stopped
-	case process.Interrupted(x.State) && t.Terminal != nil:
+	case x.interrupted && t.Terminal != nil:
 		return nil, ErrInterrupted
-	case x.State.Success():
+	case x.Code == 0:
 		return x.Stdout, nil
 	case answer != nil:
 		return nil, answer
 	default:
-		return nil, failure(x.State, x.Stderr)
+		return nil, failure(x)
 	}
 }
 
@@ -136,8 +135,10 @@ func (t *Transport) Call(ctx context.Context, command protocol.Command, request 
 type Exchange struct {
 	// Stdout and Stderr are what the plugin wrote, up to the bound.
 	Stdout, Stderr []byte
-	// State tells how the process ended.
-	State *os.ProcessState
+	// Code is the exit status, -1 when a signal ended the process.
+	Code int
+	// State describes the end, such as "exit status 2" or "signal: killed".
+	State string
 	// Stopped says why the process was not left to end by itself: a
 	// [*TimeoutError], the context's cause, or an [*protocol.AnswerError] for too
 	// much output; nil when it was.
@@ -147,6 +148,8 @@ type Exchange struct {
 	// Left tells that processes which it had started were still running when it
 	// ended. They were killed. Windows does not tell.
 	Left bool
+
+	interrupted bool // by Ctrl-C
 }
 
 // ErrorText returns the JSON on Stderr that a host takes for the plugin's error,
@@ -173,55 +176,55 @@ func (t *Transport) run(ctx context.Context, args []string, stdin io.Reader, log
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
-	cmd := t.command(args)
-	streams, err := openStreams(cmd, cmp.Or(t.MaxOutput, protocol.MaxMessageSize), log)
+	command := t.command(args)
+	streams, err := openStreams(command, cmp.Or(t.MaxOutput, protocol.MaxMessageSize), log)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer streams.close()
-	running, err := process.Start(ctx, cmd, t.Terminal)
+	running, err := process.Start(ctx, command, t.Terminal)
 	streams.pipes.CloseChildEnds()
 	if err != nil {
 		return nil, nil, fmt.Errorf("start %s: %w", t.Path, err)
 	}
 	streams.send(stdin)
 	x := &Exchange{}
-	if x.Stopped, x.Forced, err = t.supervise(ctx, running, streams); err != nil {
+	x.Stopped, x.Forced = t.supervise(ctx, running, streams)
+	end, err := running.Wait()
+	if err != nil {
 		return nil, nil, err
 	}
+	x.Code, x.State, x.interrupted, x.Left = end.Code, end.Text, end.Interrupted, running.Left()
 	x.Stdout, x.Stderr = streams.finish()
 	if x.Stopped == nil {
 		x.Stopped = streams.overflow.Err()
 	}
-	x.State, x.Left = cmd.ProcessState, running.Left()
 	return x, streams.err.log, nil
 }
 
 // command prepares the invocation.
-func (t *Transport) command(args []string) *exec.Cmd {
-	cmd := &exec.Cmd{
+func (t *Transport) command(args []string) *process.Command {
+	return &process.Command{
 		Path: t.Path,
+		File: t.File,
 		Args: slices.Concat([]string{t.Path}, t.Args, args),
 		Env:  t.Env,
 	}
-	process.RunFile(cmd, t.File)
-	return cmd
 }
 
 // supervise waits for the end of the process, and brings it about when the
 // deadline passes, ctx is done or too much has been written. stopped tells why
-// the process had to be ended, forced that asking was not enough; err is the
-// system's failure to wait.
-func (t *Transport) supervise(ctx context.Context, running *process.Process, streams *streams) (stopped error, forced bool, err error) {
+// the process had to be ended, forced that asking was not enough.
+func (t *Transport) supervise(ctx context.Context, running *process.Process, streams *streams) (stopped error, forced bool) {
 	timeout := cmp.Or(t.Timeout, DefaultTimeout)
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	select {
 	case <-running.Done():
-		return nil, false, running.Wait()
+		return nil, false
 	case <-streams.overflow.Done():
 		running.Kill()
-		return nil, false, running.Wait()
+		return nil, false
 	case <-deadline.C:
 		stopped = &TimeoutError{Timeout: timeout}
 	case <-ctx.Done():
@@ -236,18 +239,18 @@ func (t *Transport) supervise(ctx context.Context, running *process.Process, str
 		forced = true
 		running.Kill()
 	}
-	return stopped, forced, running.Wait()
+	return stopped, forced
 }
 
 // failure makes the error of a process that ended without success and without
 // a proper error.
-func failure(state *os.ProcessState, stderr []byte) error {
+func failure(x *Exchange) error {
 	const tail = 4 << 10
-	exit := &ExitError{Code: state.ExitCode(), State: state.String(), Stderr: string(stderr[max(0, len(stderr)-tail):])}
+	exit := &ExitError{Code: x.Code, State: x.State, Stderr: string(x.Stderr[max(0, len(x.Stderr)-tail):])}
 	if exit.Code != 1 {
 		return exit
 	}
-	if _, err := protocol.ParseError(stderr); err != nil && bytes.HasPrefix(bytes.TrimSpace(stderr), []byte("{")) {
+	if _, err := protocol.ParseError(x.Stderr); err != nil && bytes.HasPrefix(bytes.TrimSpace(x.Stderr), []byte("{")) {
 		return &protocol.AnswerError{Reason: "exit status 1 with a malformed error", Err: err}
 	}
 	return exit

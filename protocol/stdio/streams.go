@@ -2,7 +2,6 @@ package stdio
 
 import (
 	"io"
-	"os/exec"
 	"slices"
 	"sync"
 
@@ -19,9 +18,9 @@ type streams struct {
 	err     collector
 }
 
-// openStreams gives cmd its three pipes, and reads two of them.
-func openStreams(cmd *exec.Cmd, limit int64, text io.Writer) (*streams, error) {
-	pipes, err := process.OpenPipes(cmd)
+// openStreams gives a command its three pipes, and reads two of them.
+func openStreams(command *process.Command, limit int64, text io.Writer) (*streams, error) {
+	pipes, err := process.OpenPipes(command)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package process
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"time"
 )
 
@@ -21,7 +20,7 @@ type Pipes struct {
 const drainTime = 3 * time.Second
 
 // OpenPipes gives a command that is yet to be started its three pipes.
-func OpenPipes(cmd *exec.Cmd) (*Pipes, error) {
+func OpenPipes(command *Command) (*Pipes, error) {
 	var read, write [3]*os.File
 	for i := range read {
 		var err error
@@ -31,7 +30,7 @@ func OpenPipes(cmd *exec.Cmd) (*Pipes, error) {
 			return nil, fmt.Errorf("make a pipe: %w", err)
 		}
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = read[0], write[1], write[2]
+	command.stdin, command.stdout, command.stderr = read[0], write[1], write[2]
 	return &Pipes{
 		Stdin: write[0], Stdout: read[1], Stderr: read[2],
 		childEnds: []*os.File{read[0], write[1], write[2]},

@@ -4,20 +4,47 @@ package process
 
 import (
 	"context"
-	"errors"
 	"os"
-	"os/exec"
 	"sync"
 	"time"
 )
 
+// Command is what to run. [OpenPipes] gives it its standard streams.
+type Command struct {
+	// Path is the executable.
+	Path string
+	// File, if not nil, is Path opened for reading. On Linux this very file is executed,
+	// and the process has it as descriptor 3, so that the interpreter of a script can
+	// open it; elsewhere there is no way to.
+	File *os.File
+	// Args begin with the name that the program is called by.
+	Args []string
+	// Env is the environment, as in exec.Cmd: nil for ours.
+	Env []string
+
+	stdin, stdout, stderr *os.File
+}
+
+// End tells how a process ended.
+type End struct {
+	// Code is the exit status, -1 when a signal ended the process.
+	Code int
+	// Text describes it, such as "exit status 2" or "signal: killed".
+	Text string
+	// Interrupted tells that Ctrl-C ended it. On Windows it is always false: the host
+	// gets Ctrl-C itself.
+	Interrupted bool
+}
+
 // Process is a running plugin. Wait has to be called exactly once.
 type Process struct {
-	cmd      *exec.Cmd
+	command  *Command
+	pid      int
 	terminal *terminal
 	platform platform
 
-	done chan struct{} // closed when nothing is left of it; then err and left are set
+	done chan struct{} // closed when nothing is left of it; then the next three are set
+	end  End
 	err  error
 	left bool
 
@@ -25,7 +52,7 @@ type Process struct {
 	ended bool // its pid means nothing any more
 }
 
-// Start starts cmd in a process group (a job on Windows) of its own. With tty
+// Start starts a command in a process group (a job on Windows) of its own. With tty
 // not nil that group gets the terminal until the process has ended, if the
 // caller's group has it now; one process at a time holds it.
 //
@@ -34,8 +61,8 @@ type Process struct {
 //
 // Start waits until another process gives the terminal back, or ctx is done;
 // for nothing else does it look at ctx.
-func Start(ctx context.Context, cmd *exec.Cmd, tty *os.File) (*Process, error) {
-	p := &Process{cmd: cmd, done: make(chan struct{})}
+func Start(ctx context.Context, command *Command, tty *os.File) (*Process, error) {
+	p := &Process{command: command, done: make(chan struct{})}
 	var err error
 	if p.terminal, err = handOver(ctx, tty); err != nil {
 		return nil, err
@@ -51,22 +78,22 @@ func Start(ctx context.Context, cmd *exec.Cmd, tty *os.File) (*Process, error) {
 // killed and reaped.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Wait waits until then, and takes the terminal back. How the process ended stands in
-// cmd.ProcessState then; the error is the system's failure to tell.
-func (p *Process) Wait() error {
+// Wait waits until then, and takes the terminal back. The error is the system's failure
+// to tell how the process ended.
+func (p *Process) Wait() (End, error) {
 	<-p.done
 	p.terminal.takeBack()
-	if _, exited := errors.AsType[*exec.ExitError](p.err); exited {
-		return nil
-	}
-	return p.err
+	return p.end, p.err
 }
 
 // finish waits for the end, in the background.
 func (p *Process) finish() {
-	p.err = p.wait()
+	p.end, p.err = p.wait()
 	close(p.done)
 }
+
+// Pid is the process's id, which others may get once Wait has returned.
+func (p *Process) Pid() int { return p.pid }
 
 // Left tells, once Wait has returned, whether descendants were still running when
 // the process ended. On Windows it is always false.
@@ -92,25 +119,16 @@ func (p *Process) setEnded() {
 	p.ended = true
 }
 
-// startPatiently starts cmd, and again for a moment while its executable is
-// busy: a file just written stays so as long as a child that was forked
-// meanwhile, by another goroutine, has not yet closed its copy of the writer's
-// descriptor.
-func startPatiently(cmd *exec.Cmd, busy func(error) bool) error {
+// patiently starts something, and again for a moment while its executable is busy: a
+// file just written stays so as long as a child that was forked meanwhile, by another
+// goroutine, has not yet closed its copy of the writer's descriptor.
+func patiently(start func() error) error {
 	const tries, pause = 20, 10 * time.Millisecond
 	for range tries {
-		err := cmd.Start()
-		if !busy(err) {
+		if err := start(); !isBusy(err) {
 			return err
 		}
 		time.Sleep(pause)
-		renew(cmd)
 	}
-	return cmd.Start()
-}
-
-// renew makes a command that could not be started ready to be started again.
-func renew(cmd *exec.Cmd) {
-	*cmd = exec.Cmd{Path: cmd.Path, Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir, Stdin: cmd.Stdin,
-		Stdout: cmd.Stdout, Stderr: cmd.Stderr, ExtraFiles: cmd.ExtraFiles, SysProcAttr: cmd.SysProcAttr}
+	return start()
 }

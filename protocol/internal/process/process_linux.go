@@ -1,31 +1,23 @@
 package process
 
 import (
-	"errors"
+	"io/fs"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-type platform struct {
-	pid  int
-	mark mark
-}
+type platform struct{ mark mark }
 
 // start starts the command on a thread that lives as long as the process: the
 // parent-death signal is bound to the thread that forked.
 func (p *Process) start() error {
-	if p.cmd.SysProcAttr == nil {
-		p.cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	p.cmd.SysProcAttr.Setpgid = true
-	p.cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	p.terminal.attach(p.cmd.SysProcAttr)
-
 	adoptOrphans()
 	started := make(chan error)
 	go onOtherThread(func() {
@@ -66,18 +58,41 @@ func onOtherThread(f func()) {
 // launch starts the command and marks it, on a thread that is locked.
 func (p *Process) launch() error {
 	unbrand := brand()
-	err := startPatiently(p.cmd, func(err error) bool { return errors.Is(err, unix.ETXTBSY) })
+	err := patiently(p.fork)
 	unbrand()
 	if err != nil {
 		return err
 	}
-	p.platform.pid = p.cmd.Process.Pid
-	p.platform.mark = setMark(p.platform.pid)
+	p.platform.mark = setMark(p.pid)
 	return nil
 }
 
-func (p *Process) wait() error {
-	awaitZombie(p.platform.pid)
+// fork starts the command. Package os would do the same, but first start another process
+// to find out whether the system has descriptors for processes, which we do without: we
+// alone reap this one, and then nobody uses its pid any more.
+func (p *Process) fork() error {
+	c := p.command
+	path, files := c.Path, []uintptr{c.stdin.Fd(), c.stdout.Fd(), c.stderr.Fd()}
+	if c.File != nil {
+		path, files = executedFile, append(files, c.File.Fd())
+	}
+	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	p.terminal.attach(attr)
+	environ := (&exec.Cmd{Env: c.Env}).Environ() // ours if nil; of what is there twice the last
+	pid, err := syscall.ForkExec(path, c.Args, &syscall.ProcAttr{Env: environ, Files: files, Sys: attr})
+	runtime.KeepAlive(c)
+	if err != nil {
+		return &fs.PathError{Op: "fork/exec", Path: path, Err: err}
+	}
+	p.pid = pid
+	return nil
+}
+
+// executedFile is the path of an open file that is to be executed, in the child.
+const executedFile = "/proc/self/fd/3"
+
+func (p *Process) wait() (End, error) {
+	awaitZombie(p.pid)
 	running := childrenRun()
 	if running {
 		left := orphansThat(p.descends)
@@ -86,14 +101,40 @@ func (p *Process) wait() error {
 		sweep(left, p.descends)
 	}
 	p.setEnded()
-	err := p.cmd.Wait()
+	end, err := reapOne(p.pid)
 	if !running && childrenLeft() {
 		p.reap()
 	}
 	if disownOrphans() {
 		p.left = true
 	}
-	return err
+	return end, err
+}
+
+// reapOne takes note of a process that has ended.
+func reapOne(pid int) (End, error) {
+	var status syscall.WaitStatus
+	for {
+		switch _, err := syscall.Wait4(pid, &status, 0, nil); err {
+		case nil:
+			return endOf(status), nil
+		case unix.EINTR:
+		default:
+			return End{}, os.NewSyscallError("wait4", err)
+		}
+	}
+}
+
+// endOf describes an end in the words of package os.
+func endOf(status syscall.WaitStatus) End {
+	if !status.Signaled() {
+		return End{Code: status.ExitStatus(), Text: "exit status " + strconv.Itoa(status.ExitStatus())}
+	}
+	text := "signal: " + status.Signal().String()
+	if status.CoreDump() {
+		text += " (core dumped)"
+	}
+	return End{Code: -1, Text: text, Interrupted: status.Signal() == syscall.SIGINT}
 }
 
 // awaitZombie waits until a process has ended, and leaves it to be reaped, so that its pid
@@ -107,9 +148,9 @@ func awaitZombie(pid int) {
 	}
 }
 
-func (p *Process) interrupt() { unix.Kill(-p.platform.pid, unix.SIGTERM) }
+func (p *Process) interrupt() { unix.Kill(-p.pid, unix.SIGTERM) }
 
-func (p *Process) kill() { unix.Kill(-p.platform.pid, unix.SIGKILL) }
+func (p *Process) kill() { unix.Kill(-p.pid, unix.SIGKILL) }
 
 // childrenRun tells, in one system call where descendants takes one for every process
 // of the machine, whether any child of ours runs: a call that waits for children to
@@ -175,14 +216,14 @@ func (p *Process) reap() {
 // left behind: once it has ended, each of its descendants sits below such a child. They
 // are known by their mark or their process group.
 func (p *Process) descends(pid int) bool {
-	if pid == p.platform.pid {
+	if pid == p.pid {
 		return false
 	}
 	if p.platform.mark.covers(markOf(pid)) {
 		return true
 	}
 	group, err := unix.Getpgid(pid)
-	return err == nil && group == p.platform.pid
+	return err == nil && group == p.pid
 }
 
 // killTree kills a process and what is below it, stopping parents first, so that

@@ -44,6 +44,67 @@ func TestChildren(t *testing.T) {
 	want("none again", false, false)
 }
 
+// command makes a command of a program and its arguments that nobody listens to.
+func command(t *testing.T, args ...string) *Command {
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		t.Error(err)
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Error(err)
+	}
+	t.Cleanup(func() { null.Close() })
+	return &Command{Path: path, Args: args, stdin: null, stdout: null, stderr: null}
+}
+
+// start starts a program that nobody listens to.
+func start(t *testing.T, args ...string) (*Process, error) {
+	return Start(t.Context(), command(t, args...), nil)
+}
+
+// TestEnd compares how processes end with what package os says of it.
+func TestEnd(t *testing.T) {
+	for _, script := range []string{"exit 0", "exit 3", "kill -KILL $$", "kill -INT $$", "ulimit -c unlimited; kill -SEGV $$"} {
+		cmd := exec.Command("sh", "-c", script)
+		cmd.Dir = t.TempDir()
+		_ = cmd.Run()
+		state := cmd.ProcessState
+		running, err := start(t, "sh", "-c", "cd '"+cmd.Dir+"'; "+script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end, err := running.Wait()
+		if want := (End{state.ExitCode(), state.String(), script == "kill -INT $$"}); end != want || err != nil {
+			t.Errorf("%s: %+v, %v, want %+v", script, end, err, want)
+		}
+	}
+}
+
+// TestEnviron holds that of a variable that is given twice the last counts, and that
+// without any the process has ours.
+func TestEnviron(t *testing.T) {
+	t.Setenv("OURS", "yes")
+	for want, env := range map[string][]string{"yes,": nil, ",second": {"A=first", "A=second"}} {
+		read, write, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer read.Close()
+		c := command(t, "sh", "-c", "echo $OURS,$A")
+		c.Env, c.stdout = env, write
+		running, err := Start(t.Context(), c, nil)
+		write.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(read); string(got) != want+"\n" || err != nil {
+			t.Errorf("%q, %v, want %q", got, err, want)
+		}
+		running.Wait()
+	}
+}
+
 // TestDescendants lets a process leave others: zombies, since sleep, which the shell
 // becomes, does not wait for the child that the shell started; and such as were started
 // at once and got away from its process group.
@@ -53,11 +114,11 @@ func TestDescendants(t *testing.T) {
 		scripts = append(scripts, "setsid sleep 60 & exec sleep 0.01")
 	}
 	for _, script := range scripts {
-		running, err := Start(t.Context(), exec.Command("sh", "-c", script), nil)
+		running, err := start(t, "sh", "-c", script)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := running.Wait(); err != nil {
+		if _, err := running.Wait(); err != nil {
 			t.Errorf("%s: %v", script, err)
 		}
 		if childrenLeft() {
@@ -106,8 +167,8 @@ func TestBrand(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer read.Close()
-	plugin := exec.Command("sh", "-c", "env -i setsid sleep 60 & echo $!; wait")
-	plugin.Stdout = write
+	plugin := command(t, "sh", "-c", "env -i setsid sleep 60 & echo $!; wait")
+	plugin.stdout = write
 	running, err := Start(t.Context(), plugin, nil)
 	write.Close()
 	if err != nil {
@@ -120,8 +181,8 @@ func TestBrand(t *testing.T) {
 	if _, err := fmt.Fscan(read, &below); err != nil {
 		t.Error(err)
 	}
-	if !isBranded(plugin.Process.Pid) || !isBranded(below) {
-		t.Errorf("the plugin %v, its child %v", isBranded(plugin.Process.Pid), isBranded(below))
+	if !isBranded(running.Pid()) || !isBranded(below) {
+		t.Errorf("the plugin %v, its child %v", isBranded(running.Pid()), isBranded(below))
 	}
 	if isBranded(other.Process.Pid) || isBranded(os.Getpid()) || bornBranded() {
 		t.Errorf("another child %v, we %v", isBranded(other.Process.Pid), isBranded(os.Getpid()))
@@ -165,7 +226,7 @@ func TestEarly(t *testing.T) {
 	if _, err := fmt.Fscan(stdout, &said); err != nil || said != "<nil>" {
 		t.Error(said, err)
 	}
-	running, err := Start(t.Context(), exec.Command("true"), nil)
+	running, err := start(t, "true")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +245,7 @@ func TestBrandedNever(t *testing.T) {
 	for range 4 {
 		calls.Go(func() {
 			for range 100 {
-				running, err := Start(t.Context(), exec.Command("true"), nil)
+				running, err := start(t, "true")
 				if err != nil {
 					t.Error(err)
 					return
@@ -221,12 +282,12 @@ func TestUnmarked(t *testing.T) {
 		var calls sync.WaitGroup
 		for _, script := range []string{"true", "true", "setsid sleep 60 &", "setsid sleep 60 &"} {
 			calls.Go(func() {
-				running, err := Start(t.Context(), exec.Command("sh", "-c", script), nil)
+				running, err := start(t, "sh", "-c", script)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if err := running.Wait(); err != nil {
+				if _, err := running.Wait(); err != nil {
 					t.Errorf("%s: %v", script, err)
 				}
 			})
@@ -248,14 +309,14 @@ func TestOwnChildren(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer output.Close()
-		plugin := exec.Command(os.Args[0], "-test.run=^TestOwnChildren$")
+		plugin := command(t, os.Args[0], "-test.run=^TestOwnChildren$")
 		plugin.Env = append(os.Environ(), nested+"=1")
-		plugin.Stdout = output
+		plugin.stdout = output
 		running, err := Start(t.Context(), plugin, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := running.Wait(); err != nil {
+		if _, err := running.Wait(); err != nil {
 			t.Error(err)
 		}
 		if text, err := os.ReadFile(output.Name()); err != nil || !strings.Contains(string(text), alive) {
@@ -267,7 +328,7 @@ func TestOwnChildren(t *testing.T) {
 	if err := own.Start(); err != nil {
 		t.Fatal(err)
 	}
-	running, err := Start(t.Context(), exec.Command("true"), nil)
+	running, err := start(t, "true")
 	if err != nil {
 		t.Fatal(err)
 	}

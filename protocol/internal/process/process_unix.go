@@ -3,33 +3,39 @@
 package process
 
 import (
-	"errors"
+	"os"
+	"os/exec"
 	"syscall"
 )
 
-type platform struct{}
+type platform struct{ cmd *exec.Cmd }
 
 func (p *Process) start() error {
-	if p.cmd.SysProcAttr == nil {
-		p.cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	p.cmd.SysProcAttr.Setpgid = true
-	p.terminal.attach(p.cmd.SysProcAttr)
-	if err := startPatiently(p.cmd, func(err error) bool { return errors.Is(err, syscall.ETXTBSY) }); err != nil {
+	attr := &syscall.SysProcAttr{Setpgid: true}
+	p.terminal.attach(attr)
+	cmd, err := p.command.start(attr)
+	if err != nil {
 		return err
 	}
+	p.pid, p.platform.cmd = cmd.Process.Pid, cmd
 	go p.finish()
 	return nil
 }
 
-func (p *Process) wait() error {
-	err := p.cmd.Wait()
-	p.left = syscall.Kill(-p.cmd.Process.Pid, 0) == nil
+func (p *Process) wait() (End, error) {
+	end, err := waitFor(p.platform.cmd)
+	p.left = syscall.Kill(-p.pid, 0) == nil
 	p.kill()
 	p.setEnded()
-	return err
+	return end, err
 }
 
-func (p *Process) interrupt() { syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM) }
+func (p *Process) interrupt() { syscall.Kill(-p.pid, syscall.SIGTERM) }
 
-func (p *Process) kill() { syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
+func (p *Process) kill() { syscall.Kill(-p.pid, syscall.SIGKILL) }
+
+// isInterrupted tells whether Ctrl-C ended the process.
+func isInterrupted(state *os.ProcessState) bool {
+	status, ok := state.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGINT
+}

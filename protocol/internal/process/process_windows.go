@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"os"
+	"os/exec"
 	"syscall"
 	"unsafe"
 
@@ -11,7 +12,10 @@ import (
 
 // platform holds the job that the process and all its descendants belong to.
 // Closing it, by us or by our death, ends them.
-type platform struct{ job windows.Handle }
+type platform struct {
+	cmd *exec.Cmd
+	job windows.Handle
+}
 
 var ntResumeProcess = windows.NewLazySystemDLL("ntdll.dll").NewProc("NtResumeProcess")
 
@@ -22,21 +26,18 @@ func (p *Process) start() error {
 	if err != nil {
 		return err
 	}
-	if p.cmd.SysProcAttr == nil {
-		p.cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	p.cmd.SysProcAttr.CreationFlags |= windows.CREATE_SUSPENDED | windows.CREATE_NEW_PROCESS_GROUP
-	if err := startPatiently(p.cmd, func(error) bool { return false }); err != nil {
+	cmd, err := p.command.start(&syscall.SysProcAttr{CreationFlags: windows.CREATE_SUSPENDED | windows.CREATE_NEW_PROCESS_GROUP})
+	if err != nil {
 		windows.CloseHandle(job)
 		return err
 	}
-	if err := release(job, uint32(p.cmd.Process.Pid)); err != nil {
-		p.cmd.Process.Kill()
-		p.cmd.Wait()
+	if err := release(job, uint32(cmd.Process.Pid)); err != nil {
+		cmd.Process.Kill()
+		cmd.Wait()
 		windows.CloseHandle(job)
 		return err
 	}
-	p.platform.job = job
+	p.pid, p.platform = cmd.Process.Pid, platform{cmd, job}
 	go p.finish()
 	return nil
 }
@@ -73,16 +74,22 @@ func release(job windows.Handle, pid uint32) error {
 	return nil
 }
 
-func (p *Process) wait() error {
-	err := p.cmd.Wait()
+func (p *Process) wait() (End, error) {
+	end, err := waitFor(p.platform.cmd)
 	p.kill()
 	p.setEnded()
 	windows.CloseHandle(p.platform.job)
-	return err
+	return end, err
 }
 
+// isBusy is never true: who writes to a file keeps others from starting it for longer.
+func isBusy(error) bool { return false }
+
+// isInterrupted is never true: the host gets Ctrl-C itself.
+func isInterrupted(*os.ProcessState) bool { return false }
+
 func (p *Process) interrupt() {
-	windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(p.cmd.Process.Pid))
+	windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(p.pid))
 }
 
 func (p *Process) kill() { windows.TerminateJobObject(p.platform.job, 1) }

@@ -59,7 +59,7 @@ func (p *Process) Lend(ctx context.Context, tty *os.File) (giveBack func(), err 
 	if err != nil {
 		return nil, err
 	}
-	p.unlessEnded(func() { t.give(p.cmd.Process.Pid) })
+	p.unlessEnded(func() { t.give(p.pid) })
 	return t.takeBack, nil
 }
 

@@ -146,7 +146,7 @@ func (c *child) launch(ctx context.Context) (err error) {
 	if c.run, err = run(ctx, c.program, environment(c.program.Env, c.sockets, own), c.transport); err != nil {
 		return err
 	}
-	c.log("started", "pid", c.run.cmd.Process.Pid)
+	c.log("started", "pid", c.run.process.Pid())
 	if err := c.shake(ctx, own); err != nil {
 		return &HandshakeError{Err: c.reason(ctx, err)}
 	}
@@ -233,7 +233,7 @@ func (c *child) reason(ctx context.Context, err error) error {
 func (c *child) end() {
 	if c.run != nil {
 		c.run.end()
-		c.log("ended", "state", c.run.cmd.ProcessState.String())
+		c.log("ended", "state", c.run.ended.Text)
 	}
 	if c.connection != nil {
 		c.connection.Close()

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os/exec"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,7 +26,6 @@ type runner struct {
 	grace time.Duration
 	text  io.Writer // nil drops
 
-	cmd     *exec.Cmd
 	process *process.Process
 	pipes   *process.Pipes
 	line    chan string // gets the first line of stdout, or as much of it as came
@@ -37,6 +35,7 @@ type runner struct {
 	mu       sync.Mutex      // guards text and tail
 	tail     []byte          // of stderr
 	alive    context.Context // done when nothing is left of the process
+	ended    process.End     // set by then
 	exited   context.CancelFunc
 	forced   atomic.Bool // it had to be killed
 }
@@ -46,18 +45,18 @@ func run(ctx context.Context, program *Program, env []string, t *Transport) (*ru
 	r := &runner{
 		limit: t.maxOutput(), grace: cmp.Or(t.Grace, stdio.DefaultGrace), text: t.Stderr,
 		line: make(chan string, 1), overflow: process.NewOverflow(t.maxOutput()),
-		cmd: &exec.Cmd{
-			Path: program.Path,
-			Args: slices.Concat([]string{program.Path}, program.Args, []string{Argument}),
-			Env:  env,
-		},
 	}
-	process.RunFile(r.cmd, program.File)
+	command := &process.Command{
+		Path: program.Path,
+		File: program.File,
+		Args: slices.Concat([]string{program.Path}, program.Args, []string{Argument}),
+		Env:  env,
+	}
 	var err error
-	if r.pipes, err = process.OpenPipes(r.cmd); err != nil {
+	if r.pipes, err = process.OpenPipes(command); err != nil {
 		return nil, fmt.Errorf("open a session: %w", err)
 	}
-	r.process, err = process.Start(ctx, r.cmd, nil)
+	r.process, err = process.Start(ctx, command, nil)
 	r.pipes.CloseChildEnds()
 	if err != nil {
 		r.pipes.Close()
@@ -80,7 +79,10 @@ func (r *runner) read() {
 	})
 	readers.Go(func() { r.err.readFrom(r.pipes.Stderr) })
 	go func() {
-		_ = r.process.Wait() // what matters is in the command's state
+		var err error
+		if r.ended, err = r.process.Wait(); err != nil {
+			r.ended = process.End{Code: -1, Text: err.Error()}
+		}
 		r.pipes.Drain()
 		readers.Wait()
 		r.pipes.Close()
@@ -190,14 +192,13 @@ func (r *runner) exit() *stdio.ExitError {
 	<-r.alive.Done()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	state := r.cmd.ProcessState
-	return &stdio.ExitError{Code: state.ExitCode(), State: state.String(), Stderr: string(r.tail)}
+	return &stdio.ExitError{Code: r.ended.Code, State: r.ended.Text, Stderr: string(r.tail)}
 }
 
 // interrupted tells whether Ctrl-C ended the process.
 func (r *runner) interrupted() bool {
 	<-r.alive.Done()
-	return process.Interrupted(r.cmd.ProcessState)
+	return r.ended.Interrupted
 }
 
 // saidSomething tells whether anything came out of stdout.
