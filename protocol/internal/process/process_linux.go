@@ -1,12 +1,14 @@
 package process
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -72,13 +74,16 @@ func (p *Process) launch() error {
 // alone reap this one, and then nobody uses its pid any more.
 func (p *Process) fork() error {
 	c := p.command
+	environ, err := environment(c.Env)
+	if err != nil {
+		return err
+	}
 	path, files := c.Path, []uintptr{c.stdin.Fd(), c.stdout.Fd(), c.stderr.Fd()}
 	if c.File != nil {
 		path, files = executedFile, append(files, c.File.Fd())
 	}
 	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p.terminal.attach(attr)
-	environ := (&exec.Cmd{Env: c.Env}).Environ() // ours if nil; of what is there twice the last
 	pid, err := syscall.ForkExec(path, c.Args, &syscall.ProcAttr{Env: environ, Files: files, Sys: attr})
 	runtime.KeepAlive(c)
 	if err != nil {
@@ -86,6 +91,17 @@ func (p *Process) fork() error {
 	}
 	p.pid = pid
 	return nil
+}
+
+// environment is what a process gets: ours if none is given, and of variables that are
+// there twice the last.
+func environment(given []string) ([]string, error) {
+	for _, entry := range given {
+		if strings.ContainsRune(entry, 0) { // exec would drop it
+			return nil, fmt.Errorf("environment variable %q contains NUL", entry[:strings.IndexAny(entry, "=\x00")])
+		}
+	}
+	return (&exec.Cmd{Env: given}).Environ(), nil
 }
 
 // executedFile is the path of an open file that is to be executed, in the child.

@@ -105,6 +105,15 @@ func TestEnviron(t *testing.T) {
 	}
 }
 
+// TestMalformedEnviron holds that nothing of an environment is left out in silence.
+func TestMalformedEnviron(t *testing.T) {
+	c := command(t, "true")
+	c.Env = []string{"A=1", "B=2\x003"}
+	if _, err := Start(t.Context(), c, nil); err == nil || !strings.Contains(err.Error(), `"B"`) {
+		t.Error(err)
+	}
+}
+
 // TestDescendants lets a process leave others: zombies, since sleep, which the shell
 // becomes, does not wait for the child that the shell started; and such as were started
 // at once and got away from its process group.
