@@ -29,7 +29,9 @@ const (
 // Transport runs an executable for each call. Nothing outlives a call, however
 // it ends: the process and its descendants are killed, on Linux also those that
 // left its process group by setsid or double forks; on macOS and other systems
-// those escape. On Linux the plugin dies with the host.
+// those escape. On Linux the plugin dies with the host. While several calls run at a
+// time there, what a plugin starts in its first moment, before the host has marked it, is
+// found when the last of these calls ends, and not with its own.
 //
 // To find them, the whole program is a child subreaper (prctl(2)) on Linux while a call
 // runs. So what its other children leave running when they end meanwhile becomes its
