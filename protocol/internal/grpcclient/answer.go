@@ -9,12 +9,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/signet-project/signet/protocol/internal/grpcframe"
 	"github.com/signet-project/signet/protocol/oneline"
 )
-
-// contentType is that of requests; answers may add the encoding of the messages
-// (section Responses).
-const contentType = "application/grpc"
 
 // ProtocolError says in which way a server does not keep to gRPC or HTTP/2. It
 // begins with a verb, of which the server is the subject.
@@ -81,8 +78,7 @@ func (e *StatusError) Error() string {
 // checkResponse looks at the headers of an answer.
 func checkResponse(r *http.Response) error {
 	kind := r.Header.Get("Content-Type")
-	rest, ok := strings.CutPrefix(kind, contentType)
-	if r.StatusCode == http.StatusOK && ok && (rest == "" || rest[0] == '+' || rest[0] == ';') {
+	if r.StatusCode == http.StatusOK && grpcframe.IsGRPC(kind) {
 		return nil
 	}
 	return &ProtocolError{Reason: fmt.Sprintf("answered with HTTP status %d and content type %q, which is not gRPC", r.StatusCode, cut(kind))}

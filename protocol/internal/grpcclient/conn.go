@@ -212,7 +212,7 @@ func newRequest(ctx context.Context, method string, body io.ReadCloser) *http.Re
 		Host:   authority,
 		Header: http.Header{
 			"Te":           {"trailers"},
-			"Content-Type": {contentType},
+			"Content-Type": {grpcframe.ContentType},
 			"User-Agent":   {"grpc-go-signet/1"},
 		},
 		Body:          body, // without GetBody, and so not to be sent again

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/signet-project/signet/protocol/internal/grpcframe"
 )
 
 // deafConn is a connection whose other end reads no more from some time on.
@@ -47,7 +49,7 @@ func TestDeafServer(t *testing.T) {
 			return
 		}
 		close(conn.deaf)
-		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("Content-Type", grpcframe.ContentType)
 		w.Write([]byte("\x00\x00\x00\x00\x01a\x00\x00\x00\x00\x01b"))
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()

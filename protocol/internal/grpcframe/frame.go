@@ -1,6 +1,6 @@
-// Package grpcframe reads and writes messages as gRPC frames them (PROTOCOL-HTTP2.md in
-// its repository, section Length-Prefixed-Message), without compression. The other side
-// is not trusted.
+// Package grpcframe has what both sides of gRPC need: it reads and writes messages as they
+// are framed (PROTOCOL-HTTP2.md in gRPC's repository, section Length-Prefixed-Message),
+// without compression, and knows their content type. The other side is not trusted.
 package grpcframe
 
 import (
@@ -9,7 +9,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
+
+// ContentType is that of requests and answers (section Requests).
+const ContentType = "application/grpc"
+
+// IsGRPC tells whether a content type is that; the encoding of the messages and
+// parameters may follow it.
+func IsGRPC(contentType string) bool {
+	rest, ok := strings.CutPrefix(contentType, ContentType)
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
+}
 
 // PrefixSize is the size of what stands before a message, in bytes: one that tells
 // whether it is compressed, and its length.

@@ -356,19 +356,12 @@ func (c *connection) write(frames func()) error {
 	return err
 }
 
-// writeHeaders writes headers, or the trailers that end a stream. It is for write.
+// writeHeaders writes headers, or the trailers that end a stream. They are small enough
+// for one frame. It is for write.
 func (c *connection) writeHeaders(id uint32, end bool, fields ...hpack.HeaderField) {
 	c.block.Reset()
 	for _, field := range fields {
 		_ = c.headers.WriteField(field) // to memory
 	}
-	const most = 16 << 10 // what any client takes in a frame (RFC 9113, section 4.2)
-	block := c.block.Bytes()
-	first := block[:min(len(block), most)]
-	c.writer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: first, EndStream: end, EndHeaders: len(first) == len(block)})
-	for block = block[len(first):]; len(block) > 0; {
-		next := block[:min(len(block), most)]
-		block = block[len(next):]
-		c.writer.WriteContinuation(id, len(block) == 0, next)
-	}
+	c.writer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.block.Bytes(), EndStream: end, EndHeaders: true})
 }

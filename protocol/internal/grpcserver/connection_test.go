@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/signet-project/signet/protocol/internal/grpcframe"
 )
 
 // rawClient speaks HTTP/2 frame by frame.
@@ -73,7 +75,7 @@ func (c *rawClient) read() {
 // open writes the headers of a call.
 func (c *rawClient) open(id uint32, method string, end bool, more ...hpack.HeaderField) {
 	c.block.Reset()
-	fields := []hpack.HeaderField{{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"}, {Name: ":path", Value: method}, {Name: "content-type", Value: contentType}}
+	fields := []hpack.HeaderField{{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "https"}, {Name: ":path", Value: method}, {Name: "content-type", Value: grpcframe.ContentType}}
 	for _, field := range append(fields, more...) {
 		c.hpack.WriteField(field)
 	}

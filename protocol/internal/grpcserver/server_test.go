@@ -119,6 +119,7 @@ func TestServer(t *testing.T) {
 		"a long message":       {"/test/Echo", limit, codes.ResourceExhausted, "the message is too long", nil},
 		"a long answer":        {"/test/Long", 1, codes.ResourceExhausted, "the answer has 1048577 bytes", nil},
 		"no such method":       {"/test/Other", 1, codes.Unimplemented, "there is no method /test/Other", nil},
+		"a long name":          {"/test/" + strings.Repeat("x", 60_000), 1, codes.Unimplemented, "there is no method /test/" + strings.Repeat("x", maxReason-len("there is no method /test/")), nil},
 		"a compressed message": {"/test/Echo", 1000, codes.Unimplemented, "got a compressed message", []grpc.CallOption{grpc.UseCompressor(gzip.Name)}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -53,9 +53,8 @@ const (
 	statusInternal          = 13
 )
 
-// contentType is that of requests and answers; requests may add the encoding of the
-// messages (section Requests).
-const contentType = "application/grpc"
+// maxReason bounds the text of a status, in bytes.
+const maxReason = 1000
 
 // newStream opens a stream by the headers of a call.
 func newStream(c *connection, f *http2.MetaHeadersFrame) *stream {
@@ -79,9 +78,8 @@ func newStream(c *connection, f *http2.MetaHeadersFrame) *stream {
 	} else {
 		s.ctx, s.cancel = context.WithCancel(c.ctx)
 	}
-	encoding, isGRPC := strings.CutPrefix(kind, contentType)
 	switch {
-	case verb != "POST" || !isGRPC || encoding != "" && encoding[0] != '+' && encoding[0] != ';':
+	case verb != "POST" || !grpcframe.IsGRPC(kind):
 		s.refusal = &refusal{statusInternal, fmt.Sprintf("%s of content type %q is not gRPC", verb, kind)}
 	case timeout != "" && !timed:
 		s.refusal = &refusal{statusInternal, "grpc-timeout is malformed"}
@@ -173,7 +171,7 @@ func refuseMessage(err error) *refusal {
 
 // The headers of an answer, and the trailers of one with a message.
 var (
-	answered = []hpack.HeaderField{{Name: ":status", Value: "200"}, {Name: "content-type", Value: contentType}}
+	answered = []hpack.HeaderField{{Name: ":status", Value: "200"}, {Name: "content-type", Value: grpcframe.ContentType}}
 	ended    = hpack.HeaderField{Name: "grpc-status", Value: "0"}
 )
 
@@ -185,7 +183,7 @@ func (s *stream) refuse(r *refusal) {
 		return // nobody waits for it
 	}
 	status := hpack.HeaderField{Name: "grpc-status", Value: strconv.Itoa(r.status)}
-	message := hpack.HeaderField{Name: "grpc-message", Value: escape(r.reason)}
+	message := hpack.HeaderField{Name: "grpc-message", Value: escape(r.reason[:min(len(r.reason), maxReason)])}
 	_ = c.write(func() {
 		c.writeHeaders(s.id, true, answered[0], answered[1], status, message)
 		if s.tooLong {
